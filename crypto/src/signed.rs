@@ -1,0 +1,166 @@
+//! Values with a signature: unchecked (`Signed`) and checked (`Verified`).
+
+use std::ops::Deref;
+
+use crate::{BadKey, BadSignature, Context, Identity, KeyCache, NetworkId, PeerId, SignError};
+
+/// A value that a peer signs.
+pub trait Signable {
+    /// What the signature is for.
+    const CONTEXT: Context;
+
+    /// The raw key the value names as its signer.
+    fn signer(&self) -> &[u8; 32];
+
+    /// The bytes that are signed after tag and network id: an explicit fixed layout that two
+    /// different values never share.
+    fn body(&self, network: &NetworkId) -> Vec<u8>;
+}
+
+/// A value and a signature that nobody has checked yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signed<T> {
+    /// The value.
+    pub value: T,
+    /// The Ed25519 signature that came with it.
+    pub signature: [u8; 64],
+}
+
+impl<T: Signable> Signed<T> {
+    /// Signs `value`, which must name `identity` as its signer.
+    pub fn sign(
+        value: T,
+        identity: &Identity,
+        network: &NetworkId,
+    ) -> Result<Verified<T>, SignError> {
+        let signer = identity.id();
+        if value.signer() != signer.as_bytes() {
+            return Err(SignError::NotTheSigner);
+        }
+        let signature = identity.sign(T::CONTEXT, network, &value.body(network))?;
+        Ok(Verified {
+            signed: Self { value, signature },
+            signer,
+        })
+    }
+
+    /// Checks the signature: the only way from what a peer sent to a [`Verified`] value.
+    pub fn verify(
+        self,
+        network: &NetworkId,
+        keys: &mut KeyCache,
+    ) -> Result<Verified<T>, BadSignature> {
+        let body = self.value.body(network);
+        let signer = keys.verify(
+            self.value.signer(),
+            T::CONTEXT,
+            network,
+            &body,
+            &self.signature,
+        )?;
+        Ok(Verified {
+            signed: self,
+            signer,
+        })
+    }
+}
+
+/// A value whose signature this node has made or checked itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified<T> {
+    signed: Signed<T>,
+    signer: PeerId,
+}
+
+impl<T> Verified<T> {
+    /// Who signed it.
+    pub fn signer(&self) -> PeerId {
+        self.signer
+    }
+
+    /// The value with its signature, to pass on.
+    pub fn signed(&self) -> &Signed<T> {
+        &self.signed
+    }
+
+    /// The value with its signature, by value.
+    pub fn into_signed(self) -> Signed<T> {
+        self.signed
+    }
+}
+
+impl<T: Signable> Verified<T> {
+    /// Takes back a row of the node's own store, which held a verified value when it was written.
+    /// The signature is *not* checked again; never call this with anything a peer sent. The key
+    /// is, at about 30 us; see [`trust_stored_with`](Self::trust_stored_with) for many rows.
+    pub fn trust_stored(signed: Signed<T>) -> Result<Self, BadKey> {
+        let signer = PeerId::from_bytes(signed.value.signer())?;
+        Ok(Self { signed, signer })
+    }
+
+    /// As [`trust_stored`](Self::trust_stored), remembering keys in `keys`.
+    pub fn trust_stored_with(signed: Signed<T>, keys: &mut KeyCache) -> Result<Self, BadKey> {
+        let signer = keys.check(signed.value.signer())?;
+        Ok(Self { signed, signer })
+    }
+}
+
+impl<T> Deref for Verified<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.signed.value
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    struct Note {
+        author: [u8; 32],
+        text: &'static str,
+    }
+
+    impl Signable for Note {
+        const CONTEXT: Context = Context::Message;
+
+        fn signer(&self) -> &[u8; 32] {
+            &self.author
+        }
+
+        fn body(&self, _: &NetworkId) -> Vec<u8> {
+            self.text.as_bytes().to_vec()
+        }
+    }
+
+    fn note(identity: &Identity) -> Note {
+        Note {
+            author: identity.id().to_bytes(),
+            text: "hello",
+        }
+    }
+
+    #[test]
+    fn what_is_signed_verifies_and_only_in_its_network() {
+        let (here, there) = (NetworkId::from_name("here"), NetworkId::from_name("there"));
+        let identity = Identity::from_seed(&[7; 32]);
+        let mut keys = KeyCache::new(16);
+        let made = Signed::sign(note(&identity), &identity, &here).unwrap();
+        assert_eq!(made.signer(), identity.id());
+        assert_eq!(made.text, "hello");
+        let sent = made.clone().into_signed();
+        assert_eq!(sent.clone().verify(&here, &mut keys), Ok(made));
+        assert_eq!(
+            sent.clone().verify(&there, &mut keys),
+            Err(BadSignature::Signature)
+        );
+        let mut changed = sent;
+        changed.value.text = "hullo";
+        assert_eq!(
+            changed.verify(&here, &mut keys),
+            Err(BadSignature::Signature)
+        );
+    }
+}
