@@ -1,1 +1,31 @@
-//! Placeholder.
+//! The Vouchsafe protocol as a state machine without I/O.
+//!
+//! [`Overlay`] takes inputs (`handle`), hands out actions (`poll_action`), and says when it wants to
+//! be woken (`next_timeout`). It has no socket, thread, clock or global randomness: time and
+//! randomness are arguments, so the same code runs under real QUIC and in a simulation.
+//!
+//! The contract of the run loop: after every [`Overlay::handle`], drain [`Overlay::poll_action`] to
+//! `None` before the next `handle`.
+
+pub mod action;
+pub mod broadcast;
+pub mod collections;
+pub mod conduct;
+pub mod config;
+pub mod cx;
+pub mod input;
+pub mod messages;
+pub mod neighbors;
+pub mod peers;
+pub mod repair;
+pub mod restored;
+pub mod sampling;
+pub mod stats;
+pub mod wire;
+
+pub use action::{Action, Event, Key, Row};
+pub use config::Config;
+pub use cx::{Cx, Outbox};
+pub use restored::{Restored, RestoredMessage};
+pub use input::{Command, DialId, Input, Lane, LinkId, Now, Token};
+pub use stats::Stats;

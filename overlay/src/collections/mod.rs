@@ -1,0 +1,1 @@
+//! Small data structures that take time and randomness as arguments.

@@ -1,0 +1,276 @@
+//! The messages of wire v1, as types. Every sequence is bounded in its type; ids are raw bytes, checked as keys where they
+//! are used. Layout and limits are written down in `docs/PROTOCOL.md`.
+
+use bytes::Bytes;
+use crypto::{MessageId, Signed};
+use serde::{Deserialize, Serialize};
+
+use super::bounded::Bounded;
+use super::header::MessageHeader;
+use super::record::{PeerRecord, WireAddr};
+
+/// Most records in an exchange list.
+pub const MAX_LIST: usize = 64;
+/// Most short ids in one announcement.
+pub const MAX_ANNOUNCE: usize = 256;
+/// Most message ids in one fetch.
+pub const MAX_FETCH: usize = 256;
+/// Most ranges in one reconciliation message.
+pub const MAX_RANGES: usize = 128;
+/// Most ids listed in one reconciliation message, over all of its ranges.
+pub const MAX_RANGE_IDS: usize = 256;
+
+/// A short message id: first 8 bytes of BLAKE3 keyed with the *receiver's* announce key over the message id.
+pub type ShortId = [u8; 8];
+
+/// What the dialler wants the connection for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Purpose {
+    /// Short: an exchange, a check, a fetch.
+    Visit,
+    /// To be kept: a neighbor.
+    Neighbor,
+}
+
+/// First frame of the dialler.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hello {
+    /// Lowest wire version spoken.
+    pub min_version: u8,
+    /// Highest wire version spoken.
+    pub max_version: u8,
+    /// Feature bits; unknown ones are ignored.
+    pub features: u64,
+    /// The whole network id.
+    pub network: [u8; 32],
+    /// What the connection is for.
+    pub purpose: Purpose,
+    /// The dialler's own signed record.
+    pub record: Signed<PeerRecord>,
+    /// The dialler's clock, milliseconds since the Unix epoch.
+    pub unix_ms: u64,
+    /// The acceptor's address as the dialler sees it.
+    pub observed: WireAddr,
+    /// Key under which the dialler wants message ids announced to it.
+    pub announce_key: [u8; 16],
+}
+
+/// The acceptor's yes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accept {
+    /// The wire version chosen.
+    pub version: u8,
+    /// Feature bits in common.
+    pub features: u64,
+    /// The purpose granted: a `Neighbor` may be granted as a `Visit` only.
+    pub purpose: Purpose,
+    /// The acceptor's own signed record.
+    pub record: Signed<PeerRecord>,
+    /// The acceptor's clock, milliseconds since the Unix epoch.
+    pub unix_ms: u64,
+    /// The dialler's address as the acceptor sees it.
+    pub observed: WireAddr,
+    /// Key under which the acceptor wants message ids announced to it.
+    pub announce_key: [u8; 16],
+}
+
+/// The acceptor's no; the connection closes after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refuse {
+    /// A [`Code`](crate::neighbors::Code).
+    pub code: u16,
+    /// Do not come back before, seconds; readers clamp it to an hour.
+    pub retry_after_s: u16,
+}
+
+/// One record of an exchange list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListItem {
+    /// The signed record.
+    pub record: Signed<PeerRecord>,
+    /// Which of its addresses the sender has proved: bit 0 = IPv4, bit 1 = IPv6; at least one.
+    pub proven: u8,
+}
+
+/// Push: the caller's short list (its own record travelled in its hello, or here when the link is older).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExchangeRequest {
+    /// The caller's current record.
+    pub record: Signed<PeerRecord>,
+    /// How many records the caller takes at most.
+    pub want: u8,
+    /// The caller's short list.
+    pub list: Bounded<ListItem, MAX_LIST>,
+}
+
+/// Pull: proven records of the acceptor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExchangeReply {
+    /// The acceptor's current record.
+    pub record: Signed<PeerRecord>,
+    /// Its list; empty when the caller calls too often.
+    pub list: Bounded<ListItem, MAX_LIST>,
+}
+
+/// A message with its entries, as its author signed it. `count`, `body_len` and `body_root` of the header do not travel:
+/// the receiver computes them from the entries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gossip {
+    /// The signed header.
+    pub signed: Signed<MessageHeader>,
+    /// 1 to [`MAX_ENTRIES`](crate::messages::MAX_ENTRIES) payloads.
+    pub entries: Vec<Bytes>,
+}
+
+/// "I have these": short ids under the receiver's announce key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Announce {
+    /// The ids.
+    pub ids: Bounded<ShortId, MAX_ANNOUNCE>,
+}
+
+/// What a graft or prune is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Branch {
+    /// Authors without a state of their own.
+    Default,
+    /// This author's messages.
+    Author([u8; 32]),
+}
+
+/// "Push to me": the listed announced messages now, and from now on everything of the branch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Graft {
+    /// The branch to push from now on; with `None` only the listed messages are asked for.
+    pub branch: Option<Branch>,
+    /// Announced messages to send now (short ids under the *sender of this graft*'s announce key). With ids
+    /// given and no branch, the authors of these messages become eager too unless `once`.
+    pub ids: Bounded<ShortId, MAX_ANNOUNCE>,
+    /// Send the listed messages but change nothing else.
+    pub once: bool,
+}
+
+/// "Do not push this to me; announce it."
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prune {
+    /// The branch.
+    pub branch: Branch,
+}
+
+/// A point in the order that reconciliation works on: (date, id).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Point {
+    /// Signed date, milliseconds since the Unix epoch.
+    pub unix_ms: u64,
+    /// Message id.
+    pub id: [u8; 32],
+}
+
+/// What the sender knows of one range: from the previous range's end (or the session's low end) up to `end`, exclusive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Range {
+    /// First point after the range.
+    pub end: Point,
+    /// Its content.
+    pub content: RangeContent,
+}
+
+/// Content of a range.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RangeContent {
+    /// Nothing to say: equal, or settled.
+    Skip,
+    /// Number of ids and their fingerprint under the session's key.
+    Fingerprint {
+        /// How many ids the sender has in the range.
+        count: u32,
+        /// First 16 bytes of the keyed hash over the sum of the ids' keyed hashes.
+        fingerprint: [u8; 16],
+    },
+    /// All ids the sender has in the range.
+    Ids {
+        /// The ids, ascending in the session's order.
+        ids: Bounded<Point, MAX_RANGE_IDS>,
+        /// Whether the other side should answer with the ids the sender lacks.
+        answer: bool,
+    },
+}
+
+/// One step of a reconciliation session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reconcile {
+    /// The session, chosen by its initiator; unique per link.
+    pub session: u64,
+    /// Key of the fingerprints, chosen by the initiator, fresh for each session.
+    pub key: [u8; 16],
+    /// Where the first range begins.
+    pub start: Point,
+    /// True in frames of the initiator.
+    pub initiator: bool,
+    /// The ranges, ascending and adjacent.
+    pub ranges: Bounded<Range, MAX_RANGES>,
+    /// The sender's low edge, milliseconds since the Unix epoch; nothing below it is wanted or served.
+    pub low_edge_ms: u64,
+}
+
+/// "Send me these whole messages" (answered with [`Message::Gossip`] on the bulk lane).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fetch {
+    /// Full ids.
+    pub ids: Bounded<[u8; 32], MAX_FETCH>,
+}
+
+/// "These of your fetch I do not have (any more), or will not serve now."
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FetchMissing {
+    /// Full ids.
+    pub ids: Bounded<[u8; 32], MAX_FETCH>,
+}
+
+/// Everything that travels between two nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// Tag 1.
+    Hello(Box<Hello>),
+    /// Tag 2.
+    Accept(Box<Accept>),
+    /// Tag 3.
+    Refuse(Refuse),
+    /// Tag 4: are you there? Answered by `Pong` with the same number.
+    Ping(u64),
+    /// Tag 5.
+    Pong(u64),
+    /// Tag 6: the dialler of a visit, or either end of a link, asks to become neighbors.
+    NeighborRequest,
+    /// Tag 7: the answer; `None` = yes, else the refusal code.
+    NeighborReply(Option<u16>),
+    /// Tag 8.
+    ExchangeRequest(Box<ExchangeRequest>),
+    /// Tag 9.
+    ExchangeReply(Box<ExchangeReply>),
+    /// Tag 16.
+    Gossip(Box<Gossip>),
+    /// Tag 17.
+    Announce(Announce),
+    /// Tag 18.
+    Graft(Graft),
+    /// Tag 19.
+    Prune(Prune),
+    /// Tag 24.
+    Reconcile(Box<Reconcile>),
+    /// Tag 25.
+    Fetch(Fetch),
+    /// Tag 26.
+    FetchMissing(FetchMissing),
+}
+
+/// The short form of a message id for a receiver.
+#[must_use]
+pub fn short_id(announce_key: &[u8; 16], id: &MessageId) -> ShortId {
+    let mut key = [0; 32];
+    key[..16].copy_from_slice(announce_key);
+    let hash = blake3::keyed_hash(&key, id.as_bytes());
+    let mut short = [0; 8];
+    short.copy_from_slice(&hash.as_bytes()[..8]);
+    short
+}

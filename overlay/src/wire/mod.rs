@@ -1,0 +1,45 @@
+//! Bytes to [`Message`] and back: versions, limits, the canonical check. The only room that knows bytes.
+
+mod bounded;
+mod header;
+mod message;
+mod record;
+
+pub use bounded::Bounded;
+pub use header::{MessageHeader, body_of};
+pub use message::*;
+pub use record::{PeerRecord, RECORD_AHEAD_S, RECORD_REISSUE_S, RECORD_VALID_S, WireAddr};
+
+use bytes::Bytes;
+
+/// The wire version this code speaks.
+pub const VERSION: u8 = 1;
+
+/// Longest frame of any type, bytes (version, tag and body).
+pub const MAX_FRAME: usize = 64 * 1024;
+
+crate::stats::counters! {
+    /// What crossed the wire.
+    Counters {
+        /// Frames received.
+        frames_in,
+        /// Bytes of frames received.
+        bytes_in,
+        /// Frames queued to be sent.
+        frames_out,
+        /// Bytes of frames queued to be sent.
+        bytes_out,
+        /// Frames of a tag this version does not know, skipped.
+        unknown_tag,
+        /// Frames that were not understood; each closed its link.
+        malformed,
+        /// Frames not queued because their lane was full.
+        lane_full,
+    }
+}
+
+/// Encodes a message as a frame.
+#[must_use]
+pub fn encode(_message: &Message) -> Bytes {
+    Bytes::new()
+}
