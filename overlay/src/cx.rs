@@ -61,7 +61,10 @@ impl Cx<'_> {
 
     /// Asks for a link to be closed with an application code.
     pub fn close(&mut self, link: LinkId, code: crate::neighbors::Code) {
-        self.out.push(Action::Close { link, code: u32::from(code.to_u16()) });
+        self.out.push(Action::Close {
+            link,
+            code: u32::from(code.to_u16()),
+        });
     }
 
     /// Asks for a row to be made durable; the token comes back in `Persisted`.
@@ -112,7 +115,17 @@ impl Outbox {
 
     /// Gives a new link full credit on every lane.
     pub fn open(&mut self, link: LinkId) {
-        self.free.insert(link, [Lane::Datagram, Lane::Control, Lane::Own, Lane::Forwarded, Lane::Bulk].map(Lane::capacity));
+        self.free.insert(
+            link,
+            [
+                Lane::Datagram,
+                Lane::Control,
+                Lane::Own,
+                Lane::Forwarded,
+                Lane::Bulk,
+            ]
+            .map(Lane::capacity),
+        );
     }
 
     /// Forgets a link.
@@ -135,8 +148,12 @@ impl Outbox {
 
     /// Queues a frame if the lane has room for it; a frame larger than the room is refused whole.
     pub fn send(&mut self, link: LinkId, lane: Lane, bytes: Bytes) -> bool {
-        let Some(free) = self.free.get_mut(&link) else { return false };
-        let Some(rest) = free[lane as usize].checked_sub(bytes.len() + FRAME_OVERHEAD) else { return false };
+        let Some(free) = self.free.get_mut(&link) else {
+            return false;
+        };
+        let Some(rest) = free[lane as usize].checked_sub(bytes.len() + FRAME_OVERHEAD) else {
+            return false;
+        };
         free[lane as usize] = rest;
         self.actions.push_back(Action::Send { link, lane, bytes });
         true

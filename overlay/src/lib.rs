@@ -26,6 +26,6 @@ pub mod wire;
 pub use action::{Action, Event, Key, Row};
 pub use config::Config;
 pub use cx::{Cx, Outbox};
-pub use restored::{Restored, RestoredMessage};
 pub use input::{Command, DialId, Input, Lane, LinkId, Now, Token};
+pub use restored::{Restored, RestoredMessage};
 pub use stats::Stats;

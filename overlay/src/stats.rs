@@ -40,11 +40,16 @@ impl Stats {
     pub fn each(&self, mut each: impl FnMut(&'static str, &'static str, u64)) {
         self.wire.each(|name, value| each("wire", name, value));
         self.peers.each(|name, value| each("peers", name, value));
-        self.sampling.each(|name, value| each("sampling", name, value));
-        self.neighbors.each(|name, value| each("neighbors", name, value));
-        self.broadcast.each(|name, value| each("broadcast", name, value));
+        self.sampling
+            .each(|name, value| each("sampling", name, value));
+        self.neighbors
+            .each(|name, value| each("neighbors", name, value));
+        self.broadcast
+            .each(|name, value| each("broadcast", name, value));
         self.repair.each(|name, value| each("repair", name, value));
-        self.messages.each(|name, value| each("messages", name, value));
-        self.conduct.each(|name, value| each("conduct", name, value));
+        self.messages
+            .each(|name, value| each("messages", name, value));
+        self.conduct
+            .each(|name, value| each("conduct", name, value));
     }
 }

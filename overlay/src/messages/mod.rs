@@ -65,7 +65,9 @@ pub enum PublishError {
     #[error("the validator of the topic refused the payload")]
     Invalid,
     /// Someone else signs with our key; see [`Event::CloneDetected`](crate::Event::CloneDetected).
-    #[error("another node signs with this node's key: publishing has stopped; give each node its own data directory")]
+    #[error(
+        "another node signs with this node's key: publishing has stopped; give each node its own data directory"
+    )]
     Cloned,
     /// The key's holder did not sign.
     #[error("the signer failed: {0}")]

@@ -20,7 +20,9 @@ pub enum BadTopic {
     #[error("a topic is at most 64 characters long, this one has {0} bytes")]
     TooLong(usize),
     /// A character that is not allowed.
-    #[error("character {found:?} at position {index} is not allowed in a topic: use A-Z a-z 0-9 . _ - /")]
+    #[error(
+        "character {found:?} at position {index} is not allowed in a topic: use A-Z a-z 0-9 . _ - /"
+    )]
     Character {
         /// Byte position.
         index: usize,
@@ -44,8 +46,9 @@ impl FromStr for Topic {
         if text.is_empty() {
             return Err(BadTopic::Empty);
         }
-        if let Some((index, found)) =
-            text.char_indices().find(|(_, c)| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/')))
+        if let Some((index, found)) = text
+            .char_indices()
+            .find(|(_, c)| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/')))
         {
             return Err(BadTopic::Character { index, found });
         }

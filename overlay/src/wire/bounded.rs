@@ -51,7 +51,10 @@ impl<'de, T: Deserialize<'de>, const N: usize> Deserialize<'de> for Bounded<T, N
                 write!(f, "at most {N} items")
             }
 
-            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(
+                self,
+                mut seq: A,
+            ) -> Result<Self::Value, A::Error> {
                 let claimed = seq.size_hint().unwrap_or(0);
                 if claimed > N {
                     return Err(serde::de::Error::invalid_length(claimed, &self));

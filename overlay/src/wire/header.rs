@@ -61,7 +61,10 @@ pub fn body_of(entries: &[Bytes]) -> (u32, [u8; 32]) {
         body.extend_from_slice(&u32::try_from(entry.len()).unwrap_or(u32::MAX).to_le_bytes());
         body.extend_from_slice(entry);
     }
-    (u32::try_from(body.len()).unwrap_or(u32::MAX), body_root(&body))
+    (
+        u32::try_from(body.len()).unwrap_or(u32::MAX),
+        body_root(&body),
+    )
 }
 
 impl Signable for MessageHeader {

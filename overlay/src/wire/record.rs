@@ -35,8 +35,12 @@ pub struct PeerRecord {
 impl PeerRecord {
     /// The addresses with their bits in [`ListItem::proven`](super::ListItem::proven).
     pub fn addrs(&self) -> impl Iterator<Item = (u8, SocketAddr)> + use<> {
-        let v4 = self.ipv4.map(|(ip, port)| (1, SocketAddr::new(IpAddr::V4(ip), port)));
-        let v6 = self.ipv6.map(|(ip, port)| (2, SocketAddr::new(IpAddr::V6(ip), port)));
+        let v4 = self
+            .ipv4
+            .map(|(ip, port)| (1, SocketAddr::new(IpAddr::V4(ip), port)));
+        let v6 = self
+            .ipv6
+            .map(|(ip, port)| (2, SocketAddr::new(IpAddr::V6(ip), port)));
         v4.into_iter().chain(v6)
     }
 
