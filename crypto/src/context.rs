@@ -87,3 +87,29 @@ const fn pad(text: &[u8]) -> [u8; TAG_LEN] {
     }
     tag
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_tags_are_equal_and_none_can_pass_for_tls_or_der() {
+        let mut tags: Vec<_> = Context::ALL.iter().map(|c| c.tag()).collect();
+        tags.extend(HashContext::ALL.iter().map(|c| c.tag()));
+        for (i, tag) in tags.iter().enumerate() {
+            assert!(tag.starts_with(b"vouchsafe/v1/"));
+            assert_eq!(tag.last(), Some(&0));
+            assert!(!tags[..i].contains(tag));
+        }
+    }
+
+    #[test]
+    fn signed_bytes_are_tag_network_body() {
+        let network = NetworkId::from_bytes([0xaa; 32]);
+        let bytes = Context::Message.signed_bytes(&network, b"body");
+        assert_eq!(bytes.len(), 68);
+        assert_eq!(&bytes[..32], b"vouchsafe/v1/sign/message\0\0\0\0\0\0\0");
+        assert_eq!(bytes[32..64], [0xaa; 32]);
+        assert_eq!(&bytes[64..], b"body");
+    }
+}

@@ -167,3 +167,180 @@ impl<'de> Deserialize<'de> for PeerId {
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::ops::Add as _;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Identity;
+
+    /// Reads 32 bytes of hex.
+    pub(crate) fn hex32(text: &str) -> [u8; 32] {
+        data_encoding::HEXLOWER
+            .decode(text.as_bytes())
+            .unwrap()
+            .try_into()
+            .unwrap()
+    }
+
+    /// The 8 points of small order, canonically encoded.
+    pub(crate) fn small_order() -> [[u8; 32]; 8] {
+        [
+            "0100000000000000000000000000000000000000000000000000000000000000",
+            "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+            "0000000000000000000000000000000000000000000000000000000000000000",
+            "0000000000000000000000000000000000000000000000000000000000000080",
+            "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+            "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+            "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+            "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+        ]
+        .map(hex32)
+    }
+
+    #[test]
+    fn the_eight_points_of_small_order_are_refused() {
+        for key in small_order() {
+            assert_eq!(
+                PeerId::from_bytes(&key),
+                Err(BadKey::SmallOrder),
+                "{key:02x?}"
+            );
+        }
+    }
+
+    /// y = p + k for every k that fits 255 bits, and x = 0 with its sign set: each of them either
+    /// encodes a point that has another, canonical encoding, or no point at all.
+    #[test]
+    fn non_canonical_keys_are_refused() {
+        let mut not_canonical = 0;
+        for k in 0..19 {
+            for sign in [0x00, 0x80] {
+                let mut key = [0xff; 32];
+                key[0] = 0xed + k;
+                key[31] = 0x7f | sign;
+                match PeerId::from_bytes(&key) {
+                    Err(BadKey::NotCanonical) => not_canonical += 1,
+                    Err(BadKey::NotOnCurve) => assert!(k > 1),
+                    other => panic!("y = p + {k}: {other:?}"),
+                }
+            }
+        }
+        assert!(not_canonical >= 4, "{not_canonical}");
+        for key in [
+            "0100000000000000000000000000000000000000000000000000000000000080",
+            "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+            "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        ] {
+            assert_eq!(
+                PeerId::from_bytes(&hex32(key)),
+                Err(BadKey::NotCanonical),
+                "{key}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_key_off_the_curve_is_refused() {
+        let mut key = [0; 32];
+        key[0] = 2;
+        assert_eq!(PeerId::from_bytes(&key), Err(BadKey::NotOnCurve));
+    }
+
+    /// A good key plus any small-order point but the identity is a second key for one secret.
+    #[test]
+    fn mixed_order_keys_are_refused() {
+        let point = |bytes: &[u8; 32]| VerifyingKey::from_bytes(bytes).unwrap().to_edwards();
+        let good = Identity::from_seed(&[1; 32]).id();
+        for torsion in small_order() {
+            let sum = point(good.as_bytes())
+                .add(point(&torsion))
+                .compress()
+                .to_bytes();
+            let expected = if torsion == small_order()[0] {
+                Ok(good)
+            } else {
+                Err(BadKey::MixedOrder)
+            };
+            assert_eq!(PeerId::from_bytes(&sum), expected);
+        }
+    }
+
+    #[test]
+    fn parsing_names_a_bad_key_as_such() {
+        let weak = text::encode(&small_order()[0]);
+        let error = weak.parse::<PeerId>().unwrap_err();
+        assert_eq!(error, ParsePeerIdError::Key(BadKey::SmallOrder));
+        assert_eq!(
+            error.to_string(),
+            "the id is well formed, but the key is weak (a point of small order), so anyone could sign for it"
+        );
+        let error = "abc".parse::<PeerId>().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the id has 3 characters, expected 52 (lower-case base32, a-z and 2-7)"
+        );
+        let upper = Identity::from_seed(&[1; 32])
+            .id()
+            .to_string()
+            .to_uppercase();
+        assert!(matches!(
+            upper.parse::<PeerId>(),
+            Err(ParsePeerIdError::Character {
+                found: 'A'..='Z',
+                ..
+            })
+        ));
+    }
+
+    #[test]
+    fn forms_of_an_id() {
+        let id = Identity::from_seed(&[1; 32]).id();
+        let text = id.to_string();
+        assert_eq!(text.len(), 52);
+        assert_eq!(id.short(), text[..8]);
+        assert_eq!(format!("{id:?}"), format!("PeerId({})", id.short()));
+        assert_eq!(format!("{id:>54}"), format!("  {text}"));
+    }
+
+    /// serde's own value deserializers are human-readable, so they stand in for JSON here.
+    #[test]
+    fn deserializing_checks_the_key() {
+        use serde::de::IntoDeserializer as _;
+        use serde::de::value::{Error, StrDeserializer};
+        let read = |text: &str| {
+            let deserializer: StrDeserializer<'_, Error> = text.into_deserializer();
+            PeerId::deserialize(deserializer)
+        };
+        let id = Identity::from_seed(&[1; 32]).id();
+        assert_eq!(read(&id.to_string()), Ok(id));
+        assert!(
+            read(&text::encode(&small_order()[1]))
+                .unwrap_err()
+                .to_string()
+                .contains("weak")
+        );
+        assert!(read("x").unwrap_err().to_string().contains("expected 52"));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn every_honest_key_is_an_id_and_round_trips(seed: [u8; 32]) {
+            let id = Identity::from_seed(&seed).id();
+            prop_assert_eq!(PeerId::from_bytes(id.as_bytes()), Ok(id));
+            prop_assert_eq!(id.to_string().parse(), Ok(id));
+        }
+
+        #[test]
+        fn any_bytes_get_a_verdict_and_no_panic(bytes: [u8; 32]) {
+            if let Ok(id) = PeerId::from_bytes(&bytes) {
+                prop_assert_eq!(id.to_bytes(), bytes);
+            }
+        }
+    }
+}

@@ -190,3 +190,157 @@ fn is_der_sequence(bytes: &[u8]) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::BadSignature;
+    use crate::id::tests::hex32;
+
+    const HERE: NetworkId = NetworkId::from_bytes([1; 32]);
+
+    fn certificate_verify(side: &str, hash: &[u8]) -> Vec<u8> {
+        let text = format!("TLS 1.3, {side} CertificateVerify\0");
+        [&[b' '; 64], text.as_bytes(), hash].concat()
+    }
+
+    /// RFC 8032 §7.1: seeds, public keys and signatures of TEST 1 and TEST 3.
+    #[test]
+    fn rfc_8032_keys_and_signatures_are_reproduced() {
+        for (seed, key, message, signature) in [
+            (
+                "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
+                "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
+                &[][..],
+                "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b",
+            ),
+            (
+                "c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7",
+                "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025",
+                &[0xaf, 0x82][..],
+                "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a",
+            ),
+        ] {
+            let identity = Identity::from_seed(&hex32(seed));
+            assert_eq!(identity.id().to_bytes(), hex32(key));
+            let made = identity.sign_bytes(message).unwrap();
+            assert_eq!(data_encoding::HEXLOWER.encode(&made), signature);
+        }
+    }
+
+    #[test]
+    fn generated_keys_differ() {
+        assert_ne!(Identity::generate().id(), Identity::generate().id());
+    }
+
+    #[test]
+    fn the_tls_key_signs_only_certificate_verify_inputs() {
+        let identity = Identity::from_seed(&[5; 32]);
+        for message in [
+            certificate_verify("client", &[7; 32]),
+            certificate_verify("server", &[7; 48]),
+        ] {
+            let signature = identity.sign_tls(&message).unwrap();
+            assert_eq!(verify_raw(&identity.id(), &message, &signature), Ok(()));
+        }
+        let mut short_padding = certificate_verify("server", &[7; 32]);
+        short_padding.remove(0);
+        for message in [
+            Vec::new(),
+            vec![b' '; 64],
+            short_padding,
+            certificate_verify("other", &[7; 32]),
+            certificate_verify("client", &[7; 31]),
+            certificate_verify("client", &[7; 64]),
+            Context::Message.signed_bytes(&HERE, b"body"),
+        ] {
+            assert_eq!(identity.sign_tls(&message), Err(SignError::NotTls));
+        }
+    }
+
+    #[test]
+    fn only_a_der_sequence_is_signed_as_a_certificate() {
+        let identity = Identity::from_seed(&[5; 32]);
+        let long = [&[0x30, 0x82, 0x01, 0x00], &[0; 256][..]].concat();
+        let middle = [&[0x30, 0x81, 0x80], &[0; 128][..]].concat();
+        for tbs in [&[0x30, 0][..], &[0x30, 2, 5, 0], &middle, &long] {
+            let signature = identity.sign_certificate(tbs).unwrap();
+            assert_eq!(verify_raw(&identity.id(), tbs, &signature), Ok(()));
+        }
+        for tbs in [
+            &[][..],
+            &[0x30],
+            &[0x30, 3, 5, 0],
+            &[0x30, 1, 5, 0],
+            &[0x31, 2, 5, 0],
+            &long[..259],
+            &certificate_verify("client", &[7; 32]),
+            &Context::Message.signed_bytes(&HERE, b"body"),
+        ] {
+            assert_eq!(
+                identity.sign_certificate(tbs),
+                Err(SignError::NotCertificate)
+            );
+        }
+    }
+
+    #[test]
+    fn an_external_signer_is_used_and_its_signatures_are_checked() {
+        let inner = Identity::from_seed(&[6; 32]);
+        let id = inner.id();
+        let token = inner.clone();
+        let held_elsewhere = Identity::external(id, move |bytes| token.sign_bytes(bytes));
+        assert_eq!(held_elsewhere.id(), id);
+        assert_eq!(
+            held_elsewhere.sign(Context::Message, &HERE, b"x"),
+            inner.sign(Context::Message, &HERE, b"x")
+        );
+        assert_eq!(held_elsewhere.derive_key("any"), None);
+
+        let faulty = Identity::external(id, |_| Ok([0; 64]));
+        assert_eq!(
+            faulty.sign(Context::Message, &HERE, b"x"),
+            Err(SignError::WrongSignature(id))
+        );
+        let refusing = Identity::external(id, |_| Err(SignError::External("locked".into())));
+        assert_eq!(
+            refusing
+                .sign(Context::Message, &HERE, b"x")
+                .unwrap_err()
+                .to_string(),
+            "the external signer failed: locked"
+        );
+    }
+
+    #[test]
+    fn derived_keys_depend_on_purpose_and_identity() {
+        let (a, b) = (Identity::from_seed(&[1; 32]), Identity::from_seed(&[2; 32]));
+        let key = a.derive_key("quic reset").unwrap();
+        assert_eq!(a.clone().derive_key("quic reset"), Some(key));
+        assert_ne!(a.derive_key("quic retry"), Some(key));
+        assert_ne!(b.derive_key("quic reset"), Some(key));
+        assert_ne!(key, [1; 32]);
+    }
+
+    #[test]
+    fn debug_shows_the_id_and_not_the_secret() {
+        let identity = Identity::from_seed(&[0xab; 32]);
+        let shown = format!("{identity:?} {identity:#?}");
+        assert!(shown.contains(&identity.id().short()));
+        for secret in ["abab", "171, 171", "ABAB", "SigningKey"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_signature_of_one_identity_is_not_anothers() {
+        let (a, b) = (Identity::from_seed(&[1; 32]), Identity::from_seed(&[2; 32]));
+        let signature = a.sign(Context::Message, &HERE, b"x").unwrap();
+        let bytes = Context::Message.signed_bytes(&HERE, b"x");
+        assert_eq!(verify_raw(&a.id(), &bytes, &signature), Ok(()));
+        assert_eq!(
+            verify_raw(&b.id(), &bytes, &signature),
+            Err(BadSignature::Signature)
+        );
+    }
+}

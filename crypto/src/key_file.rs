@@ -172,3 +172,163 @@ fn sync_directory(path: &Path) -> io::Result<()> {
 fn sync_directory(_: &Path) -> io::Result<()> {
     Ok(())
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+    use crate::Identity;
+
+    /// The private key of RFC 8410 §10.3, in version 1 of PKCS#8.
+    const RFC_8410: &str = "-----BEGIN PRIVATE KEY-----\n\
+        MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n\
+        -----END PRIVATE KEY-----\n";
+
+    fn write(path: &Path, text: impl AsRef<[u8]>, mode: u32) {
+        fs::write(path, text).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn what_is_saved_is_private_and_loads_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("node.key");
+        let identity = Identity::generate();
+        identity.save(&path).unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777 & !0o600, 0, "{mode:o}");
+        assert_eq!(Identity::load(&path).unwrap().id(), identity.id());
+    }
+
+    #[test]
+    fn the_file_is_the_one_rfc_8410_shows() {
+        let dir = tempfile::tempdir().unwrap();
+        let (given, made) = (dir.path().join("given"), dir.path().join("made"));
+        write(&given, RFC_8410, 0o600);
+        let identity = Identity::load(&given).unwrap();
+        assert_eq!(
+            data_encoding::HEXLOWER.encode(identity.id().as_bytes()),
+            "19bf44096984cdfe8541bac167dc3b96c85086aa30b6b6cb0c5c38ad703166e1"
+        );
+        identity.save(&made).unwrap();
+        assert_eq!(fs::read_to_string(&made).unwrap(), RFC_8410);
+    }
+
+    #[test]
+    fn a_key_that_others_can_access_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("node.key");
+        for mode in [0o644, 0o640, 0o604, 0o620, 0o601] {
+            write(&path, RFC_8410, mode);
+            let error = Identity::load(&path).unwrap_err();
+            assert!(matches!(&error, KeyFileError::TooOpen { mode: m, .. } if *m == mode));
+            let message = error.to_string();
+            assert!(message.contains(&format!("(mode {mode:04o})")), "{message}");
+            assert!(
+                message.contains(&format!("chmod 600 {}", path.display())),
+                "{message}"
+            );
+        }
+        // The mode of a link's target counts, not the link's own.
+        let link = dir.path().join("link");
+        symlink(&path, &link).unwrap();
+        assert!(matches!(
+            Identity::load(&link),
+            Err(KeyFileError::TooOpen { .. })
+        ));
+        write(&path, RFC_8410, 0o400);
+        assert!(Identity::load(&link).is_ok());
+    }
+
+    #[test]
+    fn nothing_is_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("node.key");
+        let first = Identity::generate();
+        first.save(&path).unwrap();
+        let error = Identity::generate().save(&path).unwrap_err();
+        assert!(matches!(error, KeyFileError::Exists { .. }));
+        let message = error.to_string();
+        assert!(message.contains(&path.display().to_string()), "{message}");
+        assert!(message.contains("never overwritten"), "{message}");
+        assert_eq!(Identity::load(&path).unwrap().id(), first.id());
+        // A dangling link is somebody's choice of place, and O_EXCL does not follow it.
+        let link = dir.path().join("link");
+        symlink(dir.path().join("elsewhere"), &link).unwrap();
+        assert!(matches!(
+            first.save(&link),
+            Err(KeyFileError::Exists { .. })
+        ));
+        assert!(!dir.path().join("elsewhere").exists());
+    }
+
+    #[test]
+    fn a_damaged_file_is_named_with_the_remedy_and_not_quoted() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("node.key");
+        // A pair whose public half belongs to another secret.
+        let mismatched = KeypairBytes {
+            secret_key: [1; 32],
+            public_key: Some(ed25519_dalek::pkcs8::PublicKeyBytes([2; 32])),
+        };
+        let mismatched = mismatched.to_pkcs8_pem(LineEnding::LF).unwrap();
+        // The same bytes declared a key of X25519 (1.3.101.110) instead of Ed25519.
+        let x25519 = RFC_8410.replace("MC4CAQAwBQYDK2Vw", "MC4CAQAwBQYDK2Vu");
+        assert_ne!(x25519, RFC_8410);
+        for content in [
+            &b""[..],
+            b"\n\n",
+            b"not a key",
+            &[0xff, 0xfe, 0x00],
+            &RFC_8410.as_bytes()[..60],
+            RFC_8410.replace("MC4CAQAw", "MC4CAQAx").as_bytes(),
+            RFC_8410.replace("BEGIN", "BEGINN").as_bytes(),
+            RFC_8410.replace("PRIVATE", "PUBLIC").as_bytes(),
+            &vec![b'a'; 1 << 20],
+            mismatched.as_bytes(),
+            x25519.as_bytes(),
+        ] {
+            write(&path, content, 0o600);
+            let error = Identity::load(&path).unwrap_err();
+            assert!(matches!(error, KeyFileError::Corrupt { .. }), "{error:?}");
+            let message = error.to_string();
+            assert!(message.contains(&path.display().to_string()), "{message}");
+            assert!(message.contains("restore it from a backup"), "{message}");
+            assert!(
+                !message.contains("MC4C") && !message.contains("1Ntuctv"),
+                "{message}"
+            );
+            assert!(message.len() < 400 + path.as_os_str().len(), "{message}");
+        }
+    }
+
+    #[test]
+    fn other_obstacles_are_named_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let missing = dir.path().join("missing.key");
+        let error = Identity::load(&missing).unwrap_err();
+        assert!(matches!(error, KeyFileError::Missing { .. }));
+        assert!(error.to_string().contains("vouchsafe init"), "{error}");
+        let error = Identity::load(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("not a regular file"), "{error}");
+        let error = Identity::generate()
+            .save(&missing.join("below"))
+            .unwrap_err();
+        assert!(
+            matches!(error, KeyFileError::Io { doing: "write", .. }),
+            "{error:?}"
+        );
+        assert!(error.to_string().contains("missing.key/below"), "{error}");
+    }
+
+    #[test]
+    fn a_key_held_elsewhere_is_not_saved() {
+        let dir = tempfile::tempdir().unwrap();
+        let id = Identity::generate().id();
+        let identity = Identity::external(id, |_| Ok([0; 64]));
+        let error = identity.save(&dir.path().join("node.key")).unwrap_err();
+        assert!(matches!(error, KeyFileError::NotHeld));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+}

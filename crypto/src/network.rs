@@ -29,3 +29,19 @@ impl NetworkId {
 }
 
 text_form!(NetworkId, "the network id");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_taken_exactly() {
+        let id = NetworkId::from_name("main");
+        assert_ne!(id, NetworkId::from_name("Main"));
+        assert_ne!(id, NetworkId::from_name("main "));
+        assert_eq!(id, NetworkId::from_genesis(b"main"));
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert_eq!(id.short(), id.to_string()[..16]);
+        assert_eq!(format!("{id:?}"), format!("NetworkId({})", id.short()));
+    }
+}

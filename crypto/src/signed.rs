@@ -163,4 +163,59 @@ mod tests {
             Err(BadSignature::Signature)
         );
     }
+
+    #[test]
+    fn nobody_signs_in_anothers_name() {
+        let here = NetworkId::from_name("here");
+        let (a, b) = (Identity::from_seed(&[1; 32]), Identity::from_seed(&[2; 32]));
+        assert_eq!(
+            Signed::sign(note(&a), &b, &here),
+            Err(SignError::NotTheSigner)
+        );
+        // Nor does a good signature of one pass under the name of another.
+        let mut sent = Signed::sign(note(&a), &a, &here).unwrap().into_signed();
+        sent.value.author = b.id().to_bytes();
+        let verdict = sent.verify(&here, &mut KeyCache::new(8));
+        assert_eq!(verdict, Err(BadSignature::Signature));
+    }
+
+    #[test]
+    fn a_weak_author_is_refused_even_from_the_store() {
+        let here = NetworkId::from_name("here");
+        let mut weak = [0; 32];
+        weak[0] = 1;
+        let mut signature = [0; 64];
+        signature[0] = 1;
+        let value = Note {
+            author: weak,
+            text: "anything",
+        };
+        let forged = Signed { value, signature };
+        let mut keys = KeyCache::new(8);
+        assert_eq!(
+            forged.clone().verify(&here, &mut keys),
+            Err(BadSignature::Key(BadKey::SmallOrder))
+        );
+        assert_eq!(
+            Verified::trust_stored(forged.clone()),
+            Err(BadKey::SmallOrder)
+        );
+        assert_eq!(
+            Verified::trust_stored_with(forged, &mut keys),
+            Err(BadKey::SmallOrder)
+        );
+    }
+
+    #[test]
+    fn a_stored_row_comes_back_as_it_was() {
+        let here = NetworkId::from_name("here");
+        let identity = Identity::from_seed(&[7; 32]);
+        let made = Signed::sign(note(&identity), &identity, &here).unwrap();
+        let row = made.signed().clone();
+        assert_eq!(Verified::trust_stored(row.clone()), Ok(made.clone()));
+        assert_eq!(
+            Verified::trust_stored_with(row, &mut KeyCache::new(8)),
+            Ok(made)
+        );
+    }
 }

@@ -131,3 +131,74 @@ macro_rules! text_form {
     };
 }
 pub(crate) use text_form;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn each_error_says_what_is_wrong() {
+        let good = encode(&[0xff; 32]);
+        assert_eq!(good.len(), TEXT_LEN);
+        for (text, error, message) in [
+            (
+                "",
+                ParseIdError::Length { found: 0 },
+                "has 0 characters, expected 52",
+            ),
+            (
+                &good[..51],
+                ParseIdError::Length { found: 51 },
+                "has 51 characters, expected 52",
+            ),
+            (
+                &good.replacen('7', "A", 1),
+                ParseIdError::Character {
+                    index: 0,
+                    found: 'A',
+                },
+                "has 'A' at position 0, expected only lower-case base32 (a-z and 2-7)",
+            ),
+            (
+                // One character of several bytes is still one character.
+                &format!("{}\u{e9}7q", &good[..49]),
+                ParseIdError::Character {
+                    index: 49,
+                    found: '\u{e9}',
+                },
+                "has '\u{e9}' at position 49",
+            ),
+            (
+                &format!("{}b", &good[..51]),
+                ParseIdError::TrailingBits,
+                "ends in a character that no id ends in, expected 'a' or 'q'",
+            ),
+        ] {
+            assert_eq!(decode(text), Err(error), "{text}");
+            assert!(error.to_string().starts_with(message), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_control_character_is_shown_escaped() {
+        let text = format!("{}\u{1b}", "a".repeat(51));
+        let message = decode(&text).unwrap_err().to_string();
+        assert!(message.contains("'\\u{1b}' at position 51"), "{message}");
+    }
+
+    proptest! {
+        #[test]
+        fn text_round_trips(bytes: [u8; 32]) {
+            prop_assert_eq!(decode(&encode(&bytes)), Ok(bytes));
+        }
+
+        #[test]
+        fn every_id_has_one_spelling(text in "[a-z2-7]{52}|[a-zA-Z0-9=]{50,54}|\\PC{0,60}") {
+            if let Ok(bytes) = decode(&text) {
+                prop_assert_eq!(encode(&bytes), text);
+            }
+        }
+    }
+}
