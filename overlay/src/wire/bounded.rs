@@ -14,6 +14,11 @@ impl<T, const N: usize> Bounded<T, N> {
         Self(items)
     }
 
+    /// Keeps them all: for encoding only, where what is too long must be refused by decoders, not silently shortened.
+    pub(super) const fn unchecked(items: Vec<T>) -> Self {
+        Self(items)
+    }
+
     /// The items.
     #[must_use]
     pub fn into_vec(self) -> Vec<T> {

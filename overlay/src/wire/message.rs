@@ -33,7 +33,7 @@ pub enum Purpose {
 }
 
 /// First frame of the dialler.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
     /// Lowest wire version spoken.
     pub min_version: u8,
@@ -46,6 +46,7 @@ pub struct Hello {
     /// What the connection is for.
     pub purpose: Purpose,
     /// The dialler's own signed record.
+    #[serde(with = "super::record::signed")]
     pub record: Signed<PeerRecord>,
     /// The dialler's clock, milliseconds since the Unix epoch.
     pub unix_ms: u64,
@@ -56,7 +57,7 @@ pub struct Hello {
 }
 
 /// The acceptor's yes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accept {
     /// The wire version chosen.
     pub version: u8,
@@ -65,6 +66,7 @@ pub struct Accept {
     /// The purpose granted: a `Neighbor` may be granted as a `Visit` only.
     pub purpose: Purpose,
     /// The acceptor's own signed record.
+    #[serde(with = "super::record::signed")]
     pub record: Signed<PeerRecord>,
     /// The acceptor's clock, milliseconds since the Unix epoch.
     pub unix_ms: u64,
@@ -84,18 +86,20 @@ pub struct Refuse {
 }
 
 /// One record of an exchange list.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListItem {
     /// The signed record.
+    #[serde(with = "super::record::signed")]
     pub record: Signed<PeerRecord>,
     /// Which of its addresses the sender has proved: bit 0 = IPv4, bit 1 = IPv6; at least one.
     pub proven: u8,
 }
 
 /// Push: the caller's short list (its own record travelled in its hello, or here when the link is older).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExchangeRequest {
     /// The caller's current record.
+    #[serde(with = "super::record::signed")]
     pub record: Signed<PeerRecord>,
     /// How many records the caller takes at most.
     pub want: u8,
@@ -104,9 +108,10 @@ pub struct ExchangeRequest {
 }
 
 /// Pull: proven records of the acceptor.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExchangeReply {
     /// The acceptor's current record.
+    #[serde(with = "super::record::signed")]
     pub record: Signed<PeerRecord>,
     /// Its list; empty when the caller calls too often.
     pub list: Bounded<ListItem, MAX_LIST>,
@@ -189,7 +194,7 @@ pub enum RangeContent {
     },
     /// All ids the sender has in the range.
     Ids {
-        /// The ids, ascending in the session's order.
+        /// The ids, strictly ascending and within the range; decoding checks it.
         ids: Bounded<Point, MAX_RANGE_IDS>,
         /// Whether the other side should answer with the ids the sender lacks.
         answer: bool,
@@ -207,7 +212,7 @@ pub struct Reconcile {
     pub start: Point,
     /// True in frames of the initiator.
     pub initiator: bool,
-    /// The ranges, ascending and adjacent.
+    /// The ranges, adjacent, their ends strictly ascending from `start`; decoding checks it.
     pub ranges: Bounded<Range, MAX_RANGES>,
     /// The sender's low edge, milliseconds since the Unix epoch; nothing below it is wanted or served.
     pub low_edge_ms: u64,

@@ -1,16 +1,20 @@
 //! Bytes to [`Message`] and back: versions, limits, the canonical check. The only room that knows bytes.
 
 mod bounded;
+mod codec;
+mod gossip;
 mod header;
 mod message;
 mod record;
+mod signature;
+pub mod tag;
 
 pub use bounded::Bounded;
+pub use codec::{DecodeError, decode, encode, tag_of};
 pub use header::{MessageHeader, body_of};
 pub use message::*;
 pub use record::{PeerRecord, RECORD_AHEAD_S, RECORD_REISSUE_S, RECORD_VALID_S, WireAddr};
-
-use bytes::Bytes;
+pub use tag::{lane_allowed, max_len};
 
 /// The wire version this code speaks.
 pub const VERSION: u8 = 1;
@@ -36,10 +40,4 @@ crate::stats::counters! {
         /// Frames not queued because their lane was full.
         lane_full,
     }
-}
-
-/// Encodes a message as a frame.
-#[must_use]
-pub fn encode(_message: &Message) -> Bytes {
-    Bytes::new()
 }
