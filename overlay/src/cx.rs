@@ -31,6 +31,8 @@ pub struct Cx<'a> {
     pub identity: &'a Identity,
     /// The network we belong to.
     pub network: &'a NetworkId,
+    /// Key under which peers announce message ids to us; random at each start.
+    pub announce_key: &'a [u8; 16],
 }
 
 impl Cx<'_> {

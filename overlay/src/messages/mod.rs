@@ -108,6 +108,8 @@ pub struct Accepted {
     pub id: MessageId,
     /// Its author.
     pub author: PeerId,
+    /// Its signed date, milliseconds since the Unix epoch.
+    pub published_unix_ms: u64,
     /// The frame to pass on as it is.
     pub frame: Bytes,
     /// Who brought it; `None` = published here.
