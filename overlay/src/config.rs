@@ -54,6 +54,56 @@ pub struct Config {
     pub conduct: crate::conduct::Config,
 }
 
+impl Config {
+    /// Checks every setting against its range.
+    ///
+    /// # Errors
+    /// The first setting out of range.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let wrong = |key, problem: &str| {
+            Err(ConfigError {
+                key,
+                problem: problem.to_owned(),
+            })
+        };
+        let n = &self.neighbors;
+        if !(1..=64).contains(&n.outbound) {
+            return wrong("outbound", "the number of outbound neighbors is 1 to 64");
+        }
+        if n.max_links < n.outbound.saturating_add(8) {
+            return wrong(
+                "max_links",
+                "at least 8 more than the outbound neighbors, for visits and inbound links",
+            );
+        }
+        if n.rotation.0 > n.rotation.1 {
+            return wrong("rotation", "the shortest time must not exceed the longest");
+        }
+        for ipv4 in [true, false] {
+            if self
+                .external
+                .iter()
+                .filter(|addr| addr.is_ipv4() == ipv4)
+                .count()
+                > 1
+            {
+                return wrong("external", "at most one address per family");
+            }
+        }
+        if self
+            .external
+            .iter()
+            .any(|addr| addr.port() == 0 || addr.ip().is_unspecified())
+        {
+            return wrong(
+                "external",
+                "an address that others can dial: not 0.0.0.0 or [::], and not port 0",
+            );
+        }
+        Ok(())
+    }
+}
+
 /// Why a configuration is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: {problem}")]

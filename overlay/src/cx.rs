@@ -88,6 +88,7 @@ impl Cx<'_> {
 pub struct Outbox {
     actions: VecDeque<Action>,
     free: BTreeMap<LinkId, [usize; 5]>,
+    stalled: Vec<LinkId>,
     last_token: u64,
     last_dial: u64,
 }
@@ -146,6 +147,11 @@ impl Outbox {
         if let Some(free) = self.free.get_mut(&link) {
             free[lane as usize] = free_bytes.min(lane.capacity());
         }
+    }
+
+    /// Takes the links on which a control frame found no room in this step.
+    pub fn take_stalled(&mut self) -> Vec<LinkId> {
+        std::mem::take(&mut self.stalled)
     }
 
     /// Queues a frame if the lane has room for it; a frame larger than the room is refused whole.

@@ -21,6 +21,8 @@ pub mod repair;
 pub mod restored;
 pub mod sampling;
 pub mod stats;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod wire;
 
 pub use action::{Action, Event, Key, Row};

@@ -39,8 +39,6 @@ pub struct Link {
     pub neighbor_since: Option<Instant>,
     /// Last frame received.
     pub last_in: Instant,
-    /// Last frame that matters for idling out a visit (either direction).
-    pub last_use: Instant,
     /// Round trip: the transport's at connect, then smoothed over pings.
     pub rtt: Duration,
     /// Key under which the peer wants ids announced to it (zero until hello or accept).
@@ -67,11 +65,11 @@ impl Link {
     }
 }
 
-/// All live connections. At most one open link per peer.
+/// All live connections. A peer has at most one open link in each direction, and is a neighbor over at most one of them.
 #[derive(Debug, Default)]
 pub struct Links {
-    pub(super) links: BTreeMap<LinkId, Link>,
-    pub(super) open: BTreeMap<PeerId, LinkId>,
+    links: BTreeMap<LinkId, Link>,
+    open: BTreeMap<PeerId, [Option<LinkId>; 2]>,
 }
 
 impl Links {
@@ -81,11 +79,31 @@ impl Links {
         self.links.get(&link)
     }
 
-    /// The open link to a peer.
+    /// The best open link to a peer: the one it is a neighbor over, else the one we dialled, else the one it dialled.
     #[must_use]
     pub fn to_peer(&self, peer: &PeerId) -> Option<(LinkId, &Link)> {
-        let link = *self.open.get(peer)?;
-        Some((link, self.links.get(&link)?))
+        let [inbound, outbound] = *self.open.get(peer)?;
+        let outbound = outbound.and_then(|id| Some((id, self.links.get(&id)?)));
+        let inbound = inbound.and_then(|id| Some((id, self.links.get(&id)?)));
+        match (outbound, inbound) {
+            (Some(out), Some(inb)) if inb.1.is_neighbor() && !out.1.is_neighbor() => Some(inb),
+            (Some(out), _) => Some(out),
+            (None, inb) => inb,
+        }
+    }
+
+    /// The open link to a peer that we dialled.
+    #[must_use]
+    pub fn outbound_to(&self, peer: &PeerId) -> Option<(LinkId, &Link)> {
+        let id = self.open.get(peer)?[1]?;
+        Some((id, self.links.get(&id)?))
+    }
+
+    /// Whether the peer is a neighbor, over whichever link.
+    #[must_use]
+    pub fn is_neighbor(&self, peer: &PeerId) -> bool {
+        self.to_peer(peer)
+            .is_some_and(|(_, link)| link.is_neighbor())
     }
 
     /// All connections, in order of id.
@@ -108,5 +126,49 @@ impl Links {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.links.is_empty()
+    }
+
+    /// Adds a connection.
+    pub(crate) fn insert(&mut self, id: LinkId, link: Link) {
+        if link.is_open() {
+            self.open.entry(link.peer).or_default()[usize::from(link.outbound)] = Some(id);
+        }
+        self.links.insert(id, link);
+    }
+
+    /// Removes a connection.
+    pub(crate) fn remove(&mut self, id: LinkId) -> Option<Link> {
+        let link = self.links.remove(&id)?;
+        self.forget_open(id, &link.peer.clone(), link.outbound);
+        Some(link)
+    }
+
+    /// Changes a connection, keeping the index of open links true.
+    pub(crate) fn update<T>(
+        &mut self,
+        id: LinkId,
+        change: impl FnOnce(&mut Link) -> T,
+    ) -> Option<T> {
+        let link = self.links.get_mut(&id)?;
+        let result = change(link);
+        let (peer, outbound, open) = (link.peer, link.outbound, link.is_open());
+        if open {
+            self.open.entry(peer).or_default()[usize::from(outbound)] = Some(id);
+        } else {
+            self.forget_open(id, &peer, outbound);
+        }
+        Some(result)
+    }
+
+    fn forget_open(&mut self, id: LinkId, peer: &PeerId, outbound: bool) {
+        if let Some(pair) = self.open.get_mut(peer) {
+            let slot = &mut pair[usize::from(outbound)];
+            if *slot == Some(id) {
+                *slot = None;
+            }
+            if *pair == [None, None] {
+                self.open.remove(peer);
+            }
+        }
     }
 }

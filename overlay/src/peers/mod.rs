@@ -1,14 +1,20 @@
 //! What we know of peers we are not linked to: the book of signed records, heard or proven, the archive, and the budget of dials.
 
+mod own;
+
 use std::net::SocketAddr;
 
 use crypto::PeerId;
+
+pub use own::Own;
 
 crate::stats::counters! {
     /// Dials, records, candidates.
     Counters {
         /// Dials asked for.
         dials,
+        /// The key's holder did not sign a new own record; the old one serves on.
+        own_record_not_signed,
     }
 }
 
