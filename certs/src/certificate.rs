@@ -9,7 +9,7 @@ use rustls::pki_types::CertificateDer;
 
 use crate::ConfigError;
 
-/// Longest certificate that is looked at, in bytes. Ours have about 250; the rest is room for
+/// Longest certificate that is looked at, in bytes. Ours have 217; the rest is room for
 /// what later versions may add.
 pub const MAX_CERTIFICATE_LEN: usize = 1024;
 

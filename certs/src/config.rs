@@ -4,11 +4,9 @@ use std::sync::Arc;
 
 use crypto::{Identity, NetworkId, SignError};
 use rustls::client::Resumption;
-use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::SubjectPublicKeyInfoDer;
 use rustls::server::NoServerSessionStorage;
-use rustls::server::danger::ClientCertVerifier;
 use rustls::sign::{CertifiedKey, Signer, SigningKey, SingleCertAndKey};
 use rustls::version::TLS13;
 use rustls::{ClientConfig, ServerConfig, SignatureAlgorithm, SignatureScheme};
@@ -43,26 +41,10 @@ pub fn client_config(
     identity: &Identity,
     network: &NetworkId,
 ) -> Result<ClientConfig, ConfigError> {
-    client_config_with(identity, network, Arc::new(PeerVerifier))
-}
-
-/// How `identity` accepts in `network`.
-pub fn server_config(
-    identity: &Identity,
-    network: &NetworkId,
-) -> Result<ServerConfig, ConfigError> {
-    server_config_with(identity, network, Arc::new(PeerVerifier))
-}
-
-fn client_config_with(
-    identity: &Identity,
-    network: &NetworkId,
-    verifier: Arc<dyn ServerCertVerifier>,
-) -> Result<ClientConfig, ConfigError> {
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])?
         .dangerous()
-        .with_custom_certificate_verifier(verifier)
+        .with_custom_certificate_verifier(Arc::new(PeerVerifier))
         .with_client_cert_resolver(Arc::new(certified_key(identity)?));
     config.alpn_protocols = vec![alpn(network)];
     // A resumed session is not verified again, and what would be sent early has no judge at all.
@@ -73,14 +55,14 @@ fn client_config_with(
     Ok(config)
 }
 
-fn server_config_with(
+/// How `identity` accepts in `network`.
+pub fn server_config(
     identity: &Identity,
     network: &NetworkId,
-    verifier: Arc<dyn ClientCertVerifier>,
 ) -> Result<ServerConfig, ConfigError> {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])?
-        .with_client_cert_verifier(verifier)
+        .with_client_cert_verifier(Arc::new(PeerVerifier))
         .with_cert_resolver(Arc::new(certified_key(identity)?));
     config.alpn_protocols = vec![alpn(network)];
     config.send_tls13_tickets = 0;

@@ -70,15 +70,50 @@ impl Refusal {
 
     /// The name of the refusal that `text` tells of, if any. For QUIC stacks, which keep of a
     /// failed handshake only its text. Only for errors of *this* side: a peer may write anything.
-    pub fn name_in(text: &str) -> Option<&str> {
-        let (_, rest) = text.split_once("refused (")?;
-        let (name, _) = rest.split_once("): ")?;
-        let plausible = name
-            .bytes()
-            .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'));
-        plausible.then_some(name)
+    pub fn name_in(text: &str) -> Option<&'static str> {
+        if let Some((_, rest)) = text.split_once("refused (") {
+            return NAMES.into_iter().find(|name| {
+                rest.strip_prefix(name)
+                    .is_some_and(|rest| rest.starts_with("): "))
+            });
+        }
+        // The TLS library's own refusals have its own words.
+        [
+            Error::NoCertificatesPresented,
+            Error::NoApplicationProtocol,
+            PeerMisbehaved::SelectedUnofferedApplicationProtocol.into(),
+            PeerIncompatible::SupportedVersionsExtensionRequired.into(),
+            PeerIncompatible::ServerDoesNotSupportTls12Or13.into(),
+            PeerIncompatible::Tls13RequiredForQuic.into(),
+            PeerIncompatible::NoSignatureSchemesInCommon.into(),
+            PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme.into(),
+            InvalidMessage::CertificatePayloadTooLarge.into(),
+            InvalidMessage::HandshakePayloadTooLarge.into(),
+        ]
+        .iter()
+        .find(|error| text.contains(&error.to_string()))
+        .and_then(refusal)
+        .map(|refusal| refusal.name())
     }
 }
+
+/// Every name that [`Refusal::name`] gives.
+const NAMES: [&str; 14] = [
+    "no-certificate",
+    "certificate-chain",
+    "certificate-too-long",
+    "certificate-encoding",
+    "certificate-not-ed25519",
+    "certificate-bad-key",
+    "certificate-self-signature",
+    "wrong-peer",
+    "no-peer-named",
+    "handshake-signature",
+    "signature-scheme",
+    "old-tls",
+    "other-network",
+    "handshake-too-large",
+];
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -137,7 +172,10 @@ pub fn refusal(error: &Error) -> Option<Refusal> {
             other.0.downcast_ref::<Refusal>().cloned()
         }
         Error::NoCertificatesPresented => Some(Refusal::NoCertificate),
-        Error::NoApplicationProtocol => Some(Refusal::OtherNetwork),
+        Error::NoApplicationProtocol
+        | Error::PeerMisbehaved(PeerMisbehaved::SelectedUnofferedApplicationProtocol) => {
+            Some(Refusal::OtherNetwork)
+        }
         Error::PeerIncompatible(
             PeerIncompatible::SupportedVersionsExtensionRequired
             | PeerIncompatible::ServerDoesNotSupportTls12Or13
