@@ -250,7 +250,7 @@ impl Handle {
         let mut results = Vec::with_capacity(answers.len());
         for answer in answers {
             results.push(match answer {
-                Ok(answer) => answer.await.unwrap_or(Err(Stopped.into())),
+                Ok(answer) => answer.await.unwrap_or_else(|_| Err(Stopped.into())),
                 Err(refused) => Err(refused),
             });
         }
