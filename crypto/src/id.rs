@@ -1,6 +1,6 @@
 //! Peer ids: Ed25519 public keys that have passed every check.
 
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
 use std::fmt;
 use std::str::FromStr;
 
@@ -122,6 +122,13 @@ impl From<ParseIdError> for ParsePeerIdError {
             ParseIdError::Character { index, found } => Self::Character { index, found },
             ParseIdError::TrailingBits => Self::TrailingBits,
         }
+    }
+}
+
+/// Lets a map of ids be asked with bytes nobody has checked yet; order and hash are those of the bytes.
+impl Borrow<[u8; 32]> for PeerId {
+    fn borrow(&self) -> &[u8; 32] {
+        &self.0
     }
 }
 
