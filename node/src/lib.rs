@@ -6,9 +6,11 @@
 #![allow(dead_code)]
 
 mod builder;
+pub mod faults;
 mod handle;
 mod node;
 mod snapshot;
+pub mod store;
 mod subscription;
 
 pub use builder::{Builder, Limits, SpawnError};
