@@ -142,11 +142,14 @@ pub struct Delivery {
 /// What [`Command::Publish`](crate::Command::Publish) led to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
-    /// Id of the message.
+    /// Id of the (first) message.
     pub message: MessageId,
-    /// Ids of its entries, in order.
+    /// Ids of the entries, in the order of the payloads.
     pub entries: Vec<EntryId>,
-    /// How many neighbors' lanes have taken it so far; 0 = it goes out when a neighbor appears.
+    /// For each entry the message that carries it: payloads that do not fit one body make several messages.
+    pub messages: Vec<MessageId>,
+    /// How many neighbors' lanes have taken it so far (the fewest, of several messages); 0 = it goes out when a neighbor
+    /// appears.
     pub neighbors: usize,
 }
 

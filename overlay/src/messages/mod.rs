@@ -1,14 +1,37 @@
 //! What has arrived: seen ids, per-author order, the date window, equivocation, the log, delivery.
+//!
+//! A message comes in through [`admit`] (cheap checks first, then the signature), is handed to
+//! [`Messages::on_arrival`], waits there for the application's verdict where its topic asks for one, is passed on at once
+//! when accepted, and is appended to the log in its author's order. Only *decided* messages (delivered, ignored,
+//! rejected, pruned) are in the [`Decided`] set that `repair` compares with other nodes; what waits for a verdict or for
+//! its author's earlier message is in capped maps beside it.
 
+mod admit;
+mod authors;
+mod decided;
+mod part;
+mod publish;
+mod recent;
+mod reserve;
+mod retention;
+#[cfg(test)]
+mod tests;
 mod topic;
+mod verdicts;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
 
 use bytes::Bytes;
 use crypto::{MessageId, PeerId, Signed, Verified};
 
+pub use admit::{Admission, Refused, admit};
+pub use decided::Decided;
+pub use part::Messages;
 pub use topic::{BadTopic, MAX_TOPIC, Topic};
 
 use crate::input::LinkId;
-use crate::wire::MessageHeader;
+use crate::wire::{MessageHeader, Point};
 
 /// Most entries in one message.
 pub const MAX_ENTRIES: usize = 256;
@@ -17,13 +40,77 @@ pub const MAX_PAYLOAD: usize = 32 * 1024;
 /// Longest body of one message (entries with their length prefixes), bytes; leaves room for the header in a 64 KiB frame.
 pub const MAX_BODY: usize = 48 * 1024;
 
+/// What a message costs in the retention beside its body: header, signature, ids, indexes, bytes.
+pub(crate) const ROW_OVERHEAD: u32 = 256;
+/// Live gossip must be dated at least this far above the low edge, milliseconds, so that two nodes whose edges differ a
+/// little do not disagree about a message.
+pub const LIVE_MARGIN_MS: u64 = 120_000;
+/// Nothing is taken that is dated further than this in the future, milliseconds.
+pub const AHEAD_MS: u64 = 60_000;
+
 crate::stats::counters! {
     /// Arrivals, deliveries, duplicates, refusals.
     Counters {
+        /// Copies of a message that is decided or waiting already.
+        duplicates,
+        /// Refused: dated below the low edge (for live gossip: or less than 120 s above it).
+        too_old,
+        /// Refused: dated more than 60 s in the future.
+        too_new,
+        /// Refused: a sequence number of 0, or one that is not above the previous one's.
+        bad_header,
+        /// Refused: the author policy does not admit the author.
+        not_admitted,
+        /// Refused: a third message with one (author, sequence number).
+        surplus,
+        /// Refused: the seen set is full and the author (or the link, for fresh authors) holds more than its share.
+        over_share,
+        /// Refused: messages wait for the store to reserve cursors, and there are too many of them.
+        stalled,
+        /// Messages whose signature did not verify.
+        bad_signatures,
+        /// Messages verified and accepted, our own included.
+        accepted,
         /// Messages appended to the log.
         appended,
         /// Entries delivered to the application.
         delivered,
+        /// Messages that waited for their author's earlier message.
+        held,
+        /// Messages appended although their author's previous message was not there.
+        gaps,
+        /// Messages appended before their time because too many waited.
+        held_overflow,
+        /// Messages given to the application's validator.
+        validated,
+        /// Verdicts: ignore.
+        ignored,
+        /// Verdicts: reject.
+        rejected,
+        /// Validations without an answer in time; the message is taken again when it comes again.
+        undecided,
+        /// Messages dropped because too many wait for a verdict; taken again when they come again.
+        verdicts_full,
+        /// Pairs of messages with one (author, sequence number).
+        equivocations,
+        /// Messages displaced from such a pair by one of a lesser id.
+        displaced,
+        /// Equivocations without a proof to hand out: the first message is no longer in the log, or too many are being read.
+        unproven,
+        /// Messages removed from the log by count, bytes or fairness.
+        pruned,
+        /// Ids that the low edge passed.
+        forgotten,
+        /// Rises of the low edge because the seen set was full.
+        squeezed,
+        /// Authors forgotten because too many are tracked.
+        authors_evicted,
+        /// Own messages signed.
+        signed,
+        /// Publishes refused, for any reason.
+        publish_refused,
+        /// Messages under our key that we never signed.
+        clones,
     }
 }
 
@@ -97,9 +184,94 @@ pub struct Arrival {
     pub repaired: bool,
 }
 
-/// Settings of this room.
-#[derive(Clone, Debug, Default)]
-pub struct Config {}
+/// Where a message stands in the order that nodes reconcile on: its date, then its id.
+#[must_use]
+pub fn point_of(header: &MessageHeader, id: &MessageId) -> Point {
+    Point {
+        unix_ms: header.published_unix_ms,
+        id: id.to_bytes(),
+    }
+}
+
+impl Arrival {
+    /// Its place in the order that nodes reconcile on.
+    #[must_use]
+    pub fn point(&self) -> Point {
+        point_of(&self.header, &self.id)
+    }
+}
+
+/// Settings of this room. The numbers of the window are the protocol's; the caps are guesses that bound memory on a small
+/// machine (about 64 MiB with everything full but the seen set).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// How long a message is kept, by its date (24 h).
+    pub retention: Duration,
+    /// Most bytes in the log (256 MiB).
+    pub max_bytes: u64,
+    /// Most messages in the log (1,000,000).
+    pub max_messages: usize,
+    /// Most ids in the seen set, pruned ones included (1,500,000; about 200 bytes each). When it is full the low edge
+    /// rises, but never above the last three minutes; beyond that, whoever holds more than a fair share is refused.
+    pub max_decided: usize,
+    /// Topics that have a validator: their messages wait for the application's verdict.
+    pub validated_topics: BTreeSet<Topic>,
+    /// How long a verdict may take (2 s).
+    pub verdict_deadline: Duration,
+    /// Most messages waiting for a verdict (1,024).
+    pub max_verdicts: usize,
+    /// Most bytes waiting for a verdict (8 MiB).
+    pub max_verdict_bytes: usize,
+    /// How long a message waits for its author's previous one (2 s).
+    pub hold: Duration,
+    /// Most messages of one author that wait (64).
+    pub max_held_per_author: usize,
+    /// Most messages that wait, over all authors (4,096).
+    pub max_held: usize,
+    /// Most bytes that wait, over all authors (16 MiB).
+    pub max_held_bytes: usize,
+    /// Most authors whose order is tracked (65,536). Beyond it the one heard of least recently is forgotten, fresh ones
+    /// first; its next message may wait for `hold` and be marked as a gap.
+    pub max_authors: usize,
+    /// An author is fresh, and shares the quota of the link it came in by, until it has been known this long (10 min).
+    pub established_after: Duration,
+    /// Most bytes of frames kept for grafts and fetches (16 MiB).
+    pub recent_bytes: usize,
+    /// How long they are kept (60 s).
+    pub recent_time: Duration,
+    /// Most publishes that wait for a verdict or for the store (4,096).
+    pub max_publishes: usize,
+    /// Most bytes of payload in them (16 MiB).
+    pub max_publish_bytes: usize,
+    /// Cursors and own sequence numbers reserved in one go (4,096), at least [`MAX_ENTRIES`].
+    pub reserve: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            retention: Duration::from_secs(24 * 60 * 60),
+            max_bytes: 256 * 1024 * 1024,
+            max_messages: 1_000_000,
+            max_decided: 1_500_000,
+            validated_topics: BTreeSet::new(),
+            verdict_deadline: Duration::from_secs(2),
+            max_verdicts: 1024,
+            max_verdict_bytes: 8 * 1024 * 1024,
+            hold: Duration::from_secs(2),
+            max_held_per_author: 64,
+            max_held: 4096,
+            max_held_bytes: 16 * 1024 * 1024,
+            max_authors: 65_536,
+            established_after: Duration::from_secs(600),
+            recent_bytes: 16 * 1024 * 1024,
+            recent_time: Duration::from_secs(60),
+            max_publishes: 4096,
+            max_publish_bytes: 16 * 1024 * 1024,
+            reserve: 4096,
+        }
+    }
+}
 
 /// A message that has been decided in favour: to be passed on.
 #[derive(Clone, Debug)]

@@ -1,0 +1,545 @@
+//! The table of authors: their order, the two messages kept for each sequence number, what they take of the log.
+
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::time::{Duration, Instant};
+
+use crypto::{MessageId, PeerId};
+
+use crate::messages::Arrival;
+use crate::wire::Point;
+
+/// What somebody takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Usage {
+    /// Bytes in the log.
+    pub(super) bytes: u64,
+    /// Decided ids in the window.
+    pub(super) ids: u64,
+}
+
+/// The decided messages of one sequence number.
+#[derive(Debug)]
+enum Versions {
+    One(Point),
+    /// The two of least id.
+    Two(Box<[Point; 2]>),
+}
+
+impl Versions {
+    fn points(&self) -> &[Point] {
+        match self {
+            Self::One(point) => std::slice::from_ref(point),
+            Self::Two(points) => &points[..],
+        }
+    }
+}
+
+/// A message that waits for its author's previous one.
+#[derive(Debug)]
+struct Held {
+    arrival: Arrival,
+    equivocation: bool,
+    until: Instant,
+}
+
+#[derive(Debug)]
+struct Author {
+    key: [u8; 32],
+    /// Highest sequence number appended.
+    last: u64,
+    /// Highest sequence number that the low edge has passed.
+    floor: u64,
+    versions: BTreeMap<u64, Versions>,
+    held: BTreeMap<(u64, MessageId), Held>,
+    usage: Usage,
+    /// Whose quota it shares while it is fresh: the peer that brought its first message.
+    entry: Option<PeerId>,
+    since: Instant,
+    stamp: u64,
+    /// No message of a lower sequence number is in the log (a hint for pruning).
+    prune_from: u64,
+}
+
+impl Author {
+    /// Whether the previous message is in the window or was passed by the low edge.
+    fn has(&self, prev: u64) -> bool {
+        prev == 0 || prev <= self.floor || self.versions.contains_key(&prev)
+    }
+}
+
+/// What is to be appended now, in this order.
+#[derive(Debug)]
+pub(super) struct Release {
+    pub(super) arrival: Arrival,
+    pub(super) gap: bool,
+    pub(super) equivocation: bool,
+}
+
+/// How a message stands to those with the same author and sequence number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// The only one.
+    Alone,
+    /// The second one; the other is named.
+    Second(Point),
+    /// Of the three, it is among the two of least id; the one named is not.
+    Displaces(Point),
+    /// Two of lesser id are known.
+    Surplus,
+}
+
+/// Limits, copied from the configuration.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) hold: Duration,
+    pub(super) per_author: usize,
+    pub(super) held: usize,
+    pub(super) held_bytes: usize,
+    pub(super) authors: usize,
+    pub(super) established_after: Duration,
+}
+
+/// All tracked authors. Numbers given to authors are never reused, so a number kept elsewhere outlives an eviction safely.
+#[derive(Debug)]
+pub(super) struct Authors {
+    limits: Limits,
+    numbers: BTreeMap<[u8; 32], u64>,
+    authors: BTreeMap<u64, Author>,
+    /// Fresh ones first, then least recently heard of.
+    eviction: BTreeSet<(bool, u64, u64)>,
+    /// What fresh authors take, by the peer that brought them.
+    entries: BTreeMap<PeerId, Usage>,
+    established: usize,
+    deadlines: BTreeSet<(Instant, u64, u64, MessageId)>,
+    held_bytes: usize,
+    last_number: u64,
+    stamp: u64,
+}
+
+impl Authors {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            numbers: BTreeMap::new(),
+            authors: BTreeMap::new(),
+            eviction: BTreeSet::new(),
+            entries: BTreeMap::new(),
+            established: 0,
+            deadlines: BTreeSet::new(),
+            held_bytes: 0,
+            last_number: 0,
+            stamp: 0,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.authors.len()
+    }
+
+    pub(super) fn number(&self, key: &[u8; 32]) -> Option<u64> {
+        self.numbers.get(key).copied()
+    }
+
+    /// The number of an author, tracked from now on. `entry` = who brought it; `None` = established at once (ourselves,
+    /// and authors of the restored log). Returns also what was still held for an author evicted to make room.
+    pub(super) fn track(
+        &mut self,
+        key: &[u8; 32],
+        entry: Option<PeerId>,
+        now: Instant,
+    ) -> (u64, Option<Vec<Release>>) {
+        self.stamp += 1;
+        if let Some(number) = self.number(key) {
+            self.touch(number, now);
+            return (number, None);
+        }
+        let evicted = (self.authors.len() >= self.limits.authors.max(1)).then(|| self.evict());
+        self.last_number += 1;
+        let number = self.last_number;
+        self.numbers.insert(*key, number);
+        match entry {
+            Some(peer) => {
+                self.entries.entry(peer).or_default();
+            }
+            None => self.established += 1,
+        }
+        self.eviction.insert((entry.is_none(), self.stamp, number));
+        self.authors.insert(
+            number,
+            Author {
+                key: *key,
+                last: 0,
+                floor: 0,
+                versions: BTreeMap::new(),
+                held: BTreeMap::new(),
+                usage: Usage::default(),
+                entry,
+                since: now,
+                stamp: self.stamp,
+                prune_from: 0,
+            },
+        );
+        (number, evicted)
+    }
+
+    fn touch(&mut self, number: u64, now: Instant) {
+        let Some(author) = self.authors.get_mut(&number) else {
+            return;
+        };
+        self.eviction
+            .remove(&(author.entry.is_none(), author.stamp, number));
+        author.stamp = self.stamp;
+        let age = now.saturating_duration_since(author.since);
+        if age >= self.limits.established_after
+            && let Some(peer) = author.entry.take()
+        {
+            let usage = author.usage;
+            self.established += 1;
+            self.discharge(peer, usage);
+        }
+        let established = self.authors[&number].entry.is_none();
+        self.eviction.insert((established, self.stamp, number));
+    }
+
+    fn discharge(&mut self, peer: PeerId, usage: Usage) {
+        if let Some(sum) = self.entries.get_mut(&peer) {
+            sum.bytes = sum.bytes.saturating_sub(usage.bytes);
+            sum.ids = sum.ids.saturating_sub(usage.ids);
+            if *sum == Usage::default() {
+                self.entries.remove(&peer);
+            }
+        }
+    }
+
+    /// Forgets the author heard of least recently, fresh ones first; what it held is released.
+    fn evict(&mut self) -> Vec<Release> {
+        let Some((_, _, number)) = self.eviction.pop_first() else {
+            return Vec::new();
+        };
+        let released = self.release(number, u64::MAX);
+        if let Some(author) = self.authors.remove(&number) {
+            self.numbers.remove(&author.key);
+            match author.entry {
+                Some(peer) => self.discharge(peer, author.usage),
+                None => self.established -= 1,
+            }
+        }
+        released
+    }
+
+    /// How a message would stand to those known with its author and sequence number.
+    pub(super) fn standing(&self, number: u64, seq: u64, id: &MessageId) -> Standing {
+        let Some(author) = self.authors.get(&number) else {
+            return Standing::Alone;
+        };
+        let decided = author.versions.get(&seq).map_or(&[][..], Versions::points);
+        let held = author
+            .held
+            .range((seq, MessageId::from_bytes([0; 32]))..=(seq, MessageId::from_bytes([255; 32])))
+            .map(|((_, id), held)| Point {
+                unix_ms: held.arrival.header.published_unix_ms,
+                id: id.to_bytes(),
+            });
+        let mut known: Vec<Point> = decided.iter().copied().chain(held).collect();
+        known.sort_unstable_by_key(|point| point.id);
+        match known[..] {
+            [] => Standing::Alone,
+            [one] => Standing::Second(one),
+            [_, second, ..] if *id.as_bytes() < second.id => Standing::Displaces(second),
+            _ => Standing::Surplus,
+        }
+    }
+
+    /// Takes a held message back; returns whether it was held.
+    pub(super) fn unhold(&mut self, number: u64, seq: u64, id: &MessageId) -> bool {
+        let Some(author) = self.authors.get_mut(&number) else {
+            return false;
+        };
+        let Some(held) = author.held.remove(&(seq, *id)) else {
+            return false;
+        };
+        self.deadlines.remove(&(held.until, number, seq, *id));
+        self.held_bytes -= size(&held.arrival);
+        true
+    }
+
+    /// Whether the message can be appended now: its author's previous one is there, or is known to have been missed
+    /// already. The answer is whether that leaves a gap.
+    pub(super) fn in_order(&self, number: u64, seq: u64, prev: u64) -> Option<bool> {
+        let Some(author) = self.authors.get(&number) else {
+            return Some(prev != 0);
+        };
+        if author.has(prev) {
+            Some(false)
+        } else if seq <= author.last || prev <= author.last {
+            Some(true)
+        } else {
+            None
+        }
+    }
+
+    /// Lets a message wait for its author's previous one. Returns what must be appended now because too many wait.
+    pub(super) fn hold(
+        &mut self,
+        number: u64,
+        arrival: Arrival,
+        equivocation: bool,
+        now: Instant,
+    ) -> Vec<Release> {
+        let until = now + self.limits.hold;
+        let (seq, id) = (arrival.header.seq, arrival.id);
+        let Some(author) = self.authors.get_mut(&number) else {
+            return vec![Release {
+                arrival,
+                gap: true,
+                equivocation,
+            }];
+        };
+        self.held_bytes += size(&arrival);
+        self.deadlines.insert((until, number, seq, id));
+        author.held.insert(
+            (seq, id),
+            Held {
+                arrival,
+                equivocation,
+                until,
+            },
+        );
+        if author.held.len() > self.limits.per_author {
+            let lowest = author.held.keys().next().map_or(0, |(seq, _)| *seq);
+            return self.release(number, lowest);
+        }
+        let mut released = Vec::new();
+        while self.deadlines.len() > self.limits.held || self.held_bytes > self.limits.held_bytes {
+            let Some((_, number, seq, _)) = self.deadlines.first().copied() else {
+                break;
+            };
+            released.extend(self.release(number, seq));
+        }
+        released
+    }
+
+    /// Everything of one author that waits with a sequence number up to `upto`, and what that makes ready after it.
+    /// Returned in order; the caller must note each as appended before asking anything else.
+    fn release(&mut self, number: u64, upto: u64) -> Vec<Release> {
+        let mut released = Vec::new();
+        let Some(author) = self.authors.get_mut(&number) else {
+            return released;
+        };
+        // What is about to be appended counts as appended for what follows it.
+        let mut last = author.last;
+        let mut passed = BTreeSet::new();
+        while let Some(entry) = author.held.first_entry() {
+            let seq = entry.key().0;
+            let prev = entry.get().arrival.header.prev_seq;
+            let there = prev == 0
+                || prev <= author.floor
+                || author.versions.contains_key(&prev)
+                || passed.contains(&prev);
+            if !there && prev > last && seq > upto {
+                break;
+            }
+            let (key, held) = entry.remove_entry();
+            last = last.max(key.0);
+            passed.insert(key.0);
+            self.deadlines.remove(&(held.until, number, key.0, key.1));
+            self.held_bytes -= size(&held.arrival);
+            released.push(Release {
+                arrival: held.arrival,
+                gap: !there,
+                equivocation: held.equivocation,
+            });
+        }
+        released
+    }
+
+    /// What is ready after a message of this author was appended.
+    pub(super) fn ready(&mut self, number: u64) -> Vec<Release> {
+        self.release(number, 0)
+    }
+
+    /// What has waited long enough.
+    pub(super) fn expired(&mut self, now: Instant) -> Vec<Release> {
+        match self.deadlines.first().copied() {
+            Some((due, number, seq, _)) if due <= now => self.release(number, seq),
+            _ => Vec::new(),
+        }
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        Some(self.deadlines.first()?.0)
+    }
+
+    /// Notes a decided message; `bytes` = what it takes in the log, 0 = not logged.
+    pub(super) fn decided(&mut self, number: u64, seq: u64, point: Point, bytes: u32) {
+        let Some(author) = self.authors.get_mut(&number) else {
+            return;
+        };
+        author.last = author.last.max(seq);
+        author.prune_from = author.prune_from.min(seq);
+        match author.versions.get_mut(&seq) {
+            None => {
+                author.versions.insert(seq, Versions::One(point));
+            }
+            Some(versions) => {
+                let mut all = versions.points().to_vec();
+                all.push(point);
+                all.sort_unstable_by_key(|point| point.id);
+                if let [first, second, ..] = all[..] {
+                    *versions = Versions::Two(Box::new([first, second]));
+                }
+            }
+        }
+        self.charge(number, i64::from(bytes), 1);
+    }
+
+    /// Forgets a message that the low edge has passed.
+    pub(super) fn forget(&mut self, number: u64, seq: u64, point: &Point, bytes: u32) {
+        let Some(author) = self.authors.get_mut(&number) else {
+            return;
+        };
+        author.floor = author.floor.max(seq);
+        let rest = author.versions.get(&seq).map(|versions| {
+            let mut rest = versions.points().to_vec();
+            rest.retain(|other| other != point);
+            rest
+        });
+        match rest.as_deref() {
+            Some([one]) => {
+                author.versions.insert(seq, Versions::One(*one));
+            }
+            Some([]) => {
+                author.versions.remove(&seq);
+            }
+            _ => {}
+        }
+        self.charge(number, -i64::from(bytes), -1);
+    }
+
+    /// Notes that a message left the log but stays decided.
+    pub(super) fn unlogged(&mut self, number: u64, bytes: u32) {
+        self.charge(number, -i64::from(bytes), 0);
+    }
+
+    fn charge(&mut self, number: u64, bytes: i64, ids: i64) {
+        let Some(author) = self.authors.get_mut(&number) else {
+            return;
+        };
+        let add = |usage: &mut Usage| {
+            usage.bytes = usage.bytes.saturating_add_signed(bytes);
+            usage.ids = usage.ids.saturating_add_signed(ids);
+        };
+        add(&mut author.usage);
+        if let Some(peer) = author.entry {
+            let sum = self.entries.entry(peer).or_default();
+            add(sum);
+            if *sum == Usage::default() {
+                self.entries.remove(&peer);
+            }
+        }
+    }
+
+    /// What the account of an author takes (its own when established, else that of the link that brings it), and how
+    /// many accounts there are.
+    pub(super) fn account(&self, key: &[u8; 32], from: Option<PeerId>) -> (Usage, usize) {
+        let accounts = self.established + self.entries.len();
+        let author = self
+            .number(key)
+            .and_then(|number| self.authors.get(&number));
+        let usage = match (author, from) {
+            (Some(author), _) if author.entry.is_none() => author.usage,
+            (author, from) => author
+                .and_then(|author| author.entry)
+                .or(from)
+                .and_then(|peer| self.entries.get(&peer).copied())
+                .unwrap_or_default(),
+        };
+        (usage, accounts.max(1))
+    }
+
+    /// Which messages to prune so that `excess` bytes and `count` messages leave the log, at most `most`: always the oldest
+    /// (by sequence number) of the author with most bytes in the account with most bytes. `unlog` takes a message out of
+    /// the log and tells what it took, 0 = it was not there.
+    pub(super) fn prune(
+        &mut self,
+        mut excess: u64,
+        mut count: usize,
+        most: usize,
+        mut unlog: impl FnMut(&Point) -> u32,
+    ) -> Vec<Point> {
+        let mut accounts: BTreeMap<Account, (u64, BinaryHeap<(u64, u64)>)> = BTreeMap::new();
+        for (number, author) in &self.authors {
+            let account = author
+                .entry
+                .map_or(Account::Author(*number), Account::Entry);
+            let (sum, authors) = accounts.entry(account).or_default();
+            *sum += author.usage.bytes;
+            authors.push((author.usage.bytes, *number));
+        }
+        let mut heap: BinaryHeap<(u64, Account)> = accounts
+            .iter()
+            .map(|(account, (sum, _))| (*sum, *account))
+            .collect();
+        let mut pruned = Vec::new();
+        while (excess > 0 || count > 0) && pruned.len() < most {
+            let Some((sum, account)) = heap.pop() else {
+                break;
+            };
+            let Some((_, authors)) = accounts.get_mut(&account) else {
+                continue;
+            };
+            let Some((bytes, number)) = authors.pop() else {
+                continue;
+            };
+            let Some((point, size)) = self.oldest(number, &mut unlog) else {
+                if !authors.is_empty() {
+                    heap.push((sum, account));
+                }
+                continue;
+            };
+            self.charge(number, -i64::from(size), 0);
+            pruned.push(point);
+            excess = excess.saturating_sub(u64::from(size));
+            count = count.saturating_sub(1);
+            authors.push((bytes.saturating_sub(u64::from(size)), number));
+            heap.push((sum.saturating_sub(u64::from(size)), account));
+        }
+        pruned
+    }
+
+    /// Takes the logged message of least sequence number out of the log.
+    fn oldest(
+        &mut self,
+        number: u64,
+        unlog: &mut impl FnMut(&Point) -> u32,
+    ) -> Option<(Point, u32)> {
+        let author = self.authors.get_mut(&number)?;
+        for (seq, versions) in author.versions.range(author.prune_from..) {
+            for point in versions.points() {
+                let size = unlog(point);
+                if size > 0 {
+                    author.prune_from = *seq;
+                    return Some((*point, size));
+                }
+            }
+        }
+        author.prune_from = u64::MAX;
+        None
+    }
+
+    #[cfg(test)]
+    pub(super) fn held(&self) -> (usize, usize) {
+        (self.deadlines.len(), self.held_bytes)
+    }
+}
+
+/// Who is charged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Account {
+    Author(u64),
+    Entry(PeerId),
+}
+
+fn size(arrival: &Arrival) -> usize {
+    arrival.frame.len() + crate::messages::ROW_OVERHEAD as usize
+}

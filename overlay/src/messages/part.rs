@@ -1,0 +1,616 @@
+//! The part itself: from arrival to delivery.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Instant;
+
+use bytes::Bytes;
+use crypto::{EntryId, MessageId, PeerId, Signed};
+
+use super::authors::{Authors, Limits, Release, Standing};
+use super::decided::{Decided, Fact};
+use super::publish::Publishes;
+use super::recent::Recent;
+use super::reserve::Reservation;
+use super::verdicts::Verdicts;
+use crate::action::{Action, Delivery, Event, Key, Row};
+use crate::cx::Cx;
+use crate::input::{Now, Token, Verdict};
+use crate::messages::{Accepted, Arrival, Config, ROW_OVERHEAD, StoredMessage, point_of};
+use crate::restored::Restored;
+use crate::wire::{MessageHeader, Point};
+
+/// Most messages whose delivery waits for the store to reserve cursors; beyond it arrivals are dropped, and repaired later.
+const MAX_READY: usize = 4096;
+/// Most bytes of them.
+const MAX_READY_BYTES: usize = 16 * 1024 * 1024;
+/// Most equivocations whose first message is being read from the store.
+const MAX_PROOFS: usize = 256;
+
+/// Everything that has arrived, and the order in which it goes to the application.
+#[derive(Debug)]
+pub struct Messages {
+    pub(super) config: Config,
+    me: PeerId,
+    pub(super) decided: Decided,
+    pub(super) authors: Authors,
+    /// Verified, waiting for a verdict or for their author's previous message.
+    pub(super) pending: BTreeSet<MessageId>,
+    verdicts: Verdicts,
+    recent: Recent,
+    cursors: Reservation,
+    pub(super) ready: VecDeque<Ready>,
+    ready_bytes: usize,
+    pub(super) publishes: Publishes,
+    accepted: Vec<Accepted>,
+    proofs: BTreeMap<Token, Signed<MessageHeader>>,
+    /// First own sequence number of this run.
+    first_seq: u64,
+    pub(super) cloned: bool,
+    pub(super) leaving: bool,
+    pub(super) edge_check: Instant,
+    pub(super) squeeze_check: Instant,
+    pub(super) stored_edge_ms: u64,
+    started: bool,
+}
+
+/// Appended, but not delivered before its cursors are reserved.
+#[derive(Debug)]
+pub(super) struct Ready {
+    message: StoredMessage,
+    author: PeerId,
+    own: bool,
+}
+
+impl Messages {
+    /// The room as it was when the node last stopped. `me` is our own id.
+    #[must_use]
+    pub fn new(config: &Config, restored: &Restored, me: PeerId, now: Now) -> Self {
+        let retention = u64::try_from(config.retention.as_millis()).unwrap_or(u64::MAX);
+        let edge = restored
+            .low_edge_ms
+            .max(now.unix_ms.saturating_sub(retention));
+        let next_cursor = restored
+            .messages
+            .iter()
+            .map(|message| {
+                message
+                    .first_cursor
+                    .saturating_add(u64::from(message.entries))
+            })
+            .fold(restored.next_cursor.max(1), u64::max);
+        let own_last = restored
+            .messages
+            .iter()
+            .filter(|message| message.author == me)
+            .map(|message| message.seq)
+            .max()
+            .unwrap_or(0);
+        let first_seq = restored.next_seq.max(own_last.saturating_add(1)).max(1);
+        let limits = Limits {
+            hold: config.hold,
+            per_author: config.max_held_per_author,
+            held: config.max_held,
+            held_bytes: config.max_held_bytes,
+            authors: config.max_authors,
+            established_after: config.established_after,
+        };
+        let mut messages = Self {
+            me,
+            decided: Decided::new(edge),
+            authors: Authors::new(limits),
+            pending: BTreeSet::new(),
+            verdicts: Verdicts::new(
+                config.max_verdicts,
+                config.max_verdict_bytes,
+                config.verdict_deadline,
+            ),
+            recent: Recent::new(config.recent_bytes, config.recent_time),
+            cursors: Reservation::new(next_cursor, config.reserve),
+            ready: VecDeque::new(),
+            ready_bytes: 0,
+            publishes: Publishes::new(Reservation::new(first_seq, config.reserve), own_last),
+            accepted: Vec::new(),
+            proofs: BTreeMap::new(),
+            first_seq,
+            cloned: false,
+            leaving: false,
+            edge_check: now.mono,
+            squeeze_check: now.mono,
+            stored_edge_ms: restored.low_edge_ms,
+            started: false,
+            config: config.clone(),
+        };
+        messages.restore(restored, now);
+        messages
+    }
+
+    fn restore(&mut self, restored: &Restored, now: Now) {
+        for message in &restored.messages {
+            let point = Point {
+                unix_ms: message.published_unix_ms,
+                id: message.id.to_bytes(),
+            };
+            if point.unix_ms < self.decided.low_edge_ms() || self.decided.contains(&point) {
+                continue;
+            }
+            let (author, _) = self
+                .authors
+                .track(message.author.as_bytes(), None, now.mono);
+            let fact = Fact {
+                author,
+                seq: message.seq,
+                bytes: message.bytes.max(1),
+                hidden: false,
+            };
+            self.decided.insert(point, fact);
+            self.authors.decided(author, fact.seq, point, fact.bytes);
+        }
+        for (id, unix_ms) in &restored.decided {
+            let point = Point {
+                unix_ms: *unix_ms,
+                id: id.to_bytes(),
+            };
+            if point.unix_ms >= self.decided.low_edge_ms() && !self.decided.contains(&point) {
+                let fact = Fact {
+                    author: 0,
+                    seq: 0,
+                    bytes: 0,
+                    hidden: false,
+                };
+                self.decided.insert(point, fact);
+            }
+        }
+    }
+
+    /// Takes a verified message from `broadcast` or `repair`.
+    pub fn on_arrival(&mut self, arrival: Arrival, cx: &mut Cx<'_>) {
+        if self.knows(&arrival.point()) {
+            cx.stats.messages.duplicates += 1;
+            return;
+        }
+        if self.is_stalled() {
+            cx.stats.messages.stalled += 1;
+            return;
+        }
+        self.watch_for_clone(&arrival, cx);
+        if !self.config.validated_topics.contains(&arrival.header.topic) {
+            self.accept(arrival, cx);
+            self.flush(cx);
+            return;
+        }
+        if !self.verdicts.has_room(&arrival) {
+            cx.stats.messages.verdicts_full += 1;
+            return;
+        }
+        cx.stats.messages.validated += 1;
+        let token = cx.out.token();
+        cx.emit(Event::Validate {
+            token,
+            header: MessageHeader::clone(&arrival.header),
+            entries: arrival.entries.clone(),
+        });
+        self.pending.insert(arrival.id);
+        self.verdicts.insert(token, arrival, cx.now.mono);
+    }
+
+    /// The application's answer to [`Event::Validate`]; the first answer to a token counts.
+    pub fn on_verdict(&mut self, token: Token, verdict: Verdict, cx: &mut Cx<'_>) {
+        if self.own_verdict(token, verdict, cx) {
+            return;
+        }
+        let Some(arrival) = self.verdicts.take(token) else {
+            return;
+        };
+        self.pending.remove(&arrival.id);
+        match verdict {
+            Verdict::Accept => {
+                self.accept(arrival, cx);
+            }
+            Verdict::Ignore | Verdict::Reject => {
+                if verdict == Verdict::Ignore {
+                    cx.stats.messages.ignored += 1;
+                } else {
+                    cx.stats.messages.rejected += 1;
+                }
+                self.drop_decided(&arrival, cx);
+            }
+        }
+        self.flush(cx);
+    }
+
+    /// Remembers a message as decided without delivering it.
+    fn drop_decided(&mut self, arrival: &Arrival, cx: &mut Cx<'_>) {
+        let point = arrival.point();
+        let author = self.track(arrival, cx);
+        if self
+            .authors
+            .standing(author, arrival.header.seq, &arrival.id)
+            == Standing::Surplus
+        {
+            return;
+        }
+        let fact = Fact {
+            author,
+            seq: arrival.header.seq,
+            bytes: 0,
+            hidden: false,
+        };
+        self.decided.insert(point, fact);
+        self.authors.decided(author, fact.seq, point, 0);
+        cx.persist(Row::Decided {
+            id: arrival.id,
+            published_unix_ms: point.unix_ms,
+        });
+        let ready = self.authors.ready(author);
+        self.append_all(ready, cx);
+    }
+
+    fn track(&mut self, arrival: &Arrival, cx: &mut Cx<'_>) -> u64 {
+        let entry = arrival.from.map(|(_, peer)| peer);
+        let (author, evicted) = self
+            .authors
+            .track(&arrival.header.author, entry, cx.now.mono);
+        if let Some(evicted) = evicted {
+            cx.stats.messages.authors_evicted += 1;
+            self.append_all(evicted, cx);
+        }
+        author
+    }
+
+    /// Takes a message in: it is passed on at once, and appended when its author's order allows. Returns whether it was.
+    pub(super) fn accept(&mut self, arrival: Arrival, cx: &mut Cx<'_>) -> bool {
+        let author = self.track(&arrival, cx);
+        let (seq, prev) = (arrival.header.seq, arrival.header.prev_seq);
+        let equivocation = match self.authors.standing(author, seq, &arrival.id) {
+            Standing::Alone => false,
+            Standing::Second(other) => {
+                cx.stats.messages.equivocations += 1;
+                self.prove(other, arrival.header.signed().clone(), cx);
+                true
+            }
+            Standing::Displaces(worst) => {
+                cx.stats.messages.displaced += 1;
+                self.displace(author, seq, worst, cx);
+                true
+            }
+            Standing::Surplus => {
+                cx.stats.messages.surplus += 1;
+                return false;
+            }
+        };
+        cx.stats.messages.accepted += 1;
+        self.recent.insert(
+            arrival.id,
+            arrival.frame.clone(),
+            arrival.header.signed().clone(),
+            cx.now.mono,
+        );
+        self.accepted.push(Accepted {
+            id: arrival.id,
+            author: arrival.header.signer(),
+            published_unix_ms: arrival.header.published_unix_ms,
+            frame: arrival.frame.clone(),
+            from: arrival.from.map(|(link, _)| link),
+            repaired: arrival.repaired,
+        });
+        if let Some(gap) = self.authors.in_order(author, seq, prev) {
+            self.append(
+                Release {
+                    arrival,
+                    gap,
+                    equivocation,
+                },
+                cx,
+            );
+            let ready = self.authors.ready(author);
+            self.append_all(ready, cx);
+        } else {
+            cx.stats.messages.held += 1;
+            self.pending.insert(arrival.id);
+            let overflow = self
+                .authors
+                .hold(author, arrival, equivocation, cx.now.mono);
+            cx.stats.messages.held_overflow += overflow.len() as u64;
+            self.append_all(overflow, cx);
+        }
+        true
+    }
+
+    pub(super) fn append_all(&mut self, releases: Vec<Release>, cx: &mut Cx<'_>) {
+        for release in releases {
+            self.append(release, cx);
+        }
+    }
+
+    fn append(&mut self, release: Release, cx: &mut Cx<'_>) {
+        let Release {
+            arrival,
+            gap,
+            equivocation,
+        } = release;
+        self.pending.remove(&arrival.id);
+        let point = arrival.point();
+        let header = &arrival.header;
+        let author = self.authors.number(&header.author).unwrap_or(0);
+        let bytes = header.body_len.saturating_add(ROW_OVERHEAD);
+        let fact = Fact {
+            author,
+            seq: header.seq,
+            bytes,
+            hidden: false,
+        };
+        self.decided.insert(point, fact);
+        self.authors.decided(author, fact.seq, point, bytes);
+        cx.stats.messages.appended += 1;
+        cx.stats.messages.gaps += u64::from(gap);
+        self.ready_bytes += bytes as usize;
+        self.ready.push_back(Ready {
+            author: header.signer(),
+            own: arrival.from.is_none(),
+            message: StoredMessage {
+                id: arrival.id,
+                first_cursor: 0,
+                signed: arrival.header.into_signed(),
+                entries: arrival.entries,
+                gap,
+                equivocation,
+            },
+        });
+    }
+
+    /// Delivers what has its cursors, signs what has its sequence numbers, and asks for more of both in time.
+    pub(super) fn flush(&mut self, cx: &mut Cx<'_>) {
+        self.flush_publishes(cx);
+        while let Some(ready) = self.ready.front() {
+            let Some(cursor) = self.cursors.take(ready.message.entries.len() as u64) else {
+                break;
+            };
+            let Some(Ready {
+                mut message,
+                author,
+                own,
+            }) = self.ready.pop_front()
+            else {
+                break;
+            };
+            self.ready_bytes -= message.signed.value.body_len.saturating_add(ROW_OVERHEAD) as usize;
+            message.first_cursor = cursor;
+            let token = cx.persist(Row::Message(message.clone()));
+            if own {
+                self.publishes.stored(token, message.id);
+            }
+            deliver(message, author, cx);
+        }
+        self.reserve(cx);
+    }
+
+    fn reserve(&mut self, cx: &mut Cx<'_>) {
+        self.started = true;
+        if let Some(cursor) = self.cursors.due() {
+            let token = cx.persist(Row::ReserveCursors { cursor });
+            self.cursors.asked(token, cursor);
+        }
+        if let Some(seq) = self.publishes.seqs.due() {
+            let token = cx.persist(Row::ReserveSeqs { seq });
+            self.publishes.seqs.asked(token, seq);
+        }
+    }
+
+    /// Whether deliveries wait for the store and no more can be taken.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.ready.len() >= MAX_READY || self.ready_bytes >= MAX_READY_BYTES
+    }
+
+    /// The store made everything up to `token` durable.
+    pub fn on_persisted(&mut self, token: Token, cx: &mut Cx<'_>) {
+        self.cursors.on_persisted(token);
+        self.publishes.seqs.on_persisted(token);
+        self.flush(cx);
+        self.acknowledge(token, cx);
+    }
+
+    /// An answer of the store; returns whether it was to a question of this room.
+    pub fn on_loaded(&mut self, token: Token, row: Option<&Row>, cx: &mut Cx<'_>) -> bool {
+        let Some(second) = self.proofs.remove(&token) else {
+            return false;
+        };
+        match row {
+            Some(Row::Message(first)) => emit_proof(first.signed.clone(), second, cx),
+            _ => cx.stats.messages.unproven += 1,
+        }
+        true
+    }
+
+    fn prove(&mut self, first: Point, second: Signed<MessageHeader>, cx: &mut Cx<'_>) {
+        let id = MessageId::from_bytes(first.id);
+        if let Some(first) = self.recent.signed(&id) {
+            emit_proof(first.clone(), second, cx);
+        } else if self.proofs.len() < MAX_PROOFS {
+            let token = cx.out.token();
+            cx.out.push(Action::Load {
+                token,
+                key: Key::Message(id),
+            });
+            self.proofs.insert(token, second);
+        } else {
+            cx.stats.messages.unproven += 1;
+        }
+    }
+
+    /// A third message of lesser id came: the worst of the three leaves the pair. Nobody else need ever see it, so it is no
+    /// part of what nodes compare; it stays seen.
+    fn displace(&mut self, author: u64, seq: u64, worst: Point, cx: &mut Cx<'_>) {
+        let id = MessageId::from_bytes(worst.id);
+        let held = self.authors.unhold(author, seq, &id);
+        self.pending.remove(&id);
+        if held {
+            // Never appended: put it among the seen all the same, so that it cannot come back.
+            let fact = Fact {
+                author: 0,
+                seq,
+                bytes: 0,
+                hidden: true,
+            };
+            self.decided.insert(worst, fact);
+            return;
+        }
+        let bytes = self.decided.unlog(&worst, true);
+        self.authors.unlogged(author, bytes);
+        if let Some(at) = self.ready.iter().position(|ready| ready.message.id == id) {
+            // Not delivered yet: then it never is.
+            if let Some(ready) = self.ready.remove(at) {
+                self.ready_bytes -= ready
+                    .message
+                    .signed
+                    .value
+                    .body_len
+                    .saturating_add(ROW_OVERHEAD) as usize;
+            }
+        } else if bytes > 0 {
+            cx.persist(Row::Forget {
+                low_edge_ms: self.decided.low_edge_ms(),
+                pruned: vec![id],
+            });
+        }
+    }
+
+    /// Our own key on a message that we did not sign in this run, with a number of this run or beside one of ours: somebody
+    /// else has our key.
+    fn watch_for_clone(&mut self, arrival: &Arrival, cx: &mut Cx<'_>) {
+        if arrival.header.signer() != self.me || arrival.from.is_none() {
+            return;
+        }
+        let beside = self.authors.number(self.me.as_bytes()).is_some_and(|me| {
+            self.authors.standing(me, arrival.header.seq, &arrival.id) != Standing::Alone
+        });
+        if arrival.header.seq >= self.first_seq || beside {
+            cx.stats.messages.clones += 1;
+            self.clone_detected(cx);
+        }
+    }
+
+    /// Stops publishing because somebody else signs with our key (also for a record of ours that we never issued).
+    pub fn clone_detected(&mut self, cx: &mut Cx<'_>) {
+        if !self.cloned {
+            self.cloned = true;
+            cx.emit(Event::CloneDetected);
+            self.refuse_waiting(&crate::messages::PublishError::Cloned, cx);
+        }
+    }
+
+    /// Runs what is due; cheap when nothing is.
+    pub fn on_timeout(&mut self, cx: &mut Cx<'_>) {
+        let now = cx.now.mono;
+        if !self.started {
+            self.reserve(cx);
+        }
+        loop {
+            let expired = self.authors.expired(now);
+            if expired.is_empty() {
+                break;
+            }
+            self.append_all(expired, cx);
+        }
+        while let Some(arrival) = self.verdicts.expired(now) {
+            cx.stats.messages.undecided += 1;
+            self.pending.remove(&arrival.id);
+        }
+        self.expire_publishes(cx);
+        self.recent.expire(now);
+        self.retain(cx);
+        self.flush(cx);
+    }
+
+    /// When [`on_timeout`](Self::on_timeout) has something to do next.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Instant> {
+        if !self.started {
+            return Some(self.edge_check);
+        }
+        [
+            self.authors.next_timeout(),
+            self.verdicts.next_timeout(),
+            self.publishes.next_timeout(),
+            self.recent.next_timeout(),
+            self.next_retention(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Messages accepted since the last call, to be passed on by `broadcast`.
+    pub fn take_accepted(&mut self) -> Vec<Accepted> {
+        std::mem::take(&mut self.accepted)
+    }
+
+    /// The frame of a message of the last minute.
+    #[must_use]
+    pub fn frame(&self, id: &MessageId) -> Option<Bytes> {
+        self.recent.frame(id)
+    }
+
+    /// The decided messages of the window.
+    #[must_use]
+    pub fn decided(&self) -> &Decided {
+        &self.decided
+    }
+
+    /// Nothing dated below this is known or taken, milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn low_edge_ms(&self) -> u64 {
+        self.decided.low_edge_ms()
+    }
+
+    /// Number of tracked authors.
+    #[must_use]
+    pub fn authors(&self) -> usize {
+        self.authors.len()
+    }
+
+    /// Whether publishing has stopped because somebody else signs with our key.
+    #[must_use]
+    pub fn is_cloned(&self) -> bool {
+        self.cloned
+    }
+}
+
+fn deliver(message: StoredMessage, author: PeerId, cx: &mut Cx<'_>) {
+    let header = &message.signed.value;
+    for (index, payload) in (0u32..).zip(message.entries) {
+        cx.stats.messages.delivered += 1;
+        cx.emit(Event::Delivered(Delivery {
+            cursor: message.first_cursor + u64::from(index),
+            id: EntryId::of(&message.id, index),
+            message: message.id,
+            index,
+            author,
+            seq: header.seq,
+            published_unix_ms: header.published_unix_ms,
+            topic: header.topic.clone(),
+            payload,
+            gap: message.gap,
+            equivocation: message.equivocation,
+        }));
+    }
+}
+
+fn emit_proof(a: Signed<MessageHeader>, b: Signed<MessageHeader>, cx: &mut Cx<'_>) {
+    let mut proof = Box::new([a, b]);
+    proof.sort_unstable_by_key(|signed| signed.value.id(cx.network));
+    cx.emit(Event::Equivocation { proof });
+}
+
+impl StoredMessage {
+    /// What it counts for in the retention, bytes.
+    #[must_use]
+    pub fn retention_bytes(&self) -> u32 {
+        self.signed.value.body_len.saturating_add(ROW_OVERHEAD)
+    }
+
+    /// Its place in the order that nodes reconcile on.
+    #[must_use]
+    pub fn point(&self) -> Point {
+        point_of(&self.signed.value, &self.id)
+    }
+}
