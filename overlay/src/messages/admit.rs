@@ -57,7 +57,10 @@ pub fn admit(
     }
     let verdict = messages
         .check(header, &id, from.1, repaired, cx.now)
-        .and_then(|()| admits(header, cx).then_some(()).ok_or(Refused::NotAdmitted));
+        .and_then(|()| {
+            let admits = cx.config.conduct.authors.admits(header);
+            admits.then_some(()).ok_or(Refused::NotAdmitted)
+        });
     if let Err(refused) = verdict {
         let counters = &mut cx.stats.messages;
         *match refused {
@@ -84,11 +87,6 @@ pub fn admit(
             Admission::BadSignature
         }
     }
-}
-
-/// What the network's author policy says.
-pub(super) fn admits(_header: &MessageHeader, _cx: &Cx<'_>) -> bool {
-    true
 }
 
 impl Messages {

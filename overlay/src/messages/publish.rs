@@ -6,7 +6,6 @@ use std::time::Instant;
 use bytes::Bytes;
 use crypto::{EntryId, MessageId, Signed};
 
-use super::admit::admits;
 use super::part::Messages;
 use super::reserve::Reservation;
 use crate::action::{Event, Receipt};
@@ -133,7 +132,8 @@ impl Messages {
                 max: MAX_PAYLOAD,
             });
         }
-        if !admits(&self.header(topic, payloads, cx), cx) {
+        let header = self.header(topic, payloads, cx);
+        if !cx.config.conduct.authors.admits(&header) {
             return Err(PublishError::NotAdmitted);
         }
         if self.is_stalled()
