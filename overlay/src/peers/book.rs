@@ -1,0 +1,823 @@
+//! The book itself: passive data, lent to `sampling` and `neighbors`.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use crypto::{BadSignature, PeerId, Signed, Verified};
+use rand::Rng;
+
+use super::archive::Archive;
+use super::candidates::{Candidates, Class};
+use super::dials::{DialRefused, Dialing, Dials};
+use super::proven::{Entry, ProvenSet, is_stale, lists};
+use super::{Caps, Config, DialPurpose, Group, PeerRow, canonical, is_taken};
+use crate::action::{Action, Row, Target};
+use crate::config::AddressPreset;
+use crate::cx::Cx;
+use crate::input::{DialError, DialId, Now};
+use crate::neighbors::Code;
+use crate::restored::Restored;
+use crate::wire::{ListItem, PeerRecord};
+
+/// Most anchors kept.
+const MAX_ANCHORS: usize = 2;
+
+/// Who told us of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The peer itself, when it called us. It is dialled back first.
+    Caller,
+    /// The list of another peer.
+    List {
+        /// Whose list.
+        from: PeerId,
+        /// The record would win a slot of the memory; else it waits for a feeler.
+        wins: bool,
+    },
+}
+
+/// What became of a heard record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// A new candidate.
+    New,
+    /// It replaced an older record of the same peer.
+    Renewed,
+    /// Known already.
+    Known,
+    /// Out of date, or from the future.
+    Stale,
+    /// Our own.
+    Myself,
+    /// Nothing in it can be dialled (now).
+    NoAddress,
+    /// A cap is reached.
+    Full,
+}
+
+/// How a failed dial is understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failure {
+    /// Our own affair.
+    Ours,
+    /// The right peer is there and says no.
+    Refused,
+    /// Nobody answers.
+    Dead,
+    /// Somebody answers, but not this peer of this network.
+    Wrong,
+}
+
+impl Failure {
+    const fn of(reason: &Result<DialError, Code>) -> Self {
+        match reason {
+            Ok(DialError::Busy | DialError::NoAddress) => Self::Ours,
+            Ok(DialError::Unreachable | DialError::Handshake)
+            | Err(Code::Timeout | Code::Leaving) => Self::Dead,
+            Ok(DialError::WrongIdentity | DialError::WrongNetwork)
+            | Err(
+                Code::WrongNetwork
+                | Code::Version
+                | Code::BadRecord
+                | Code::Malformed
+                | Code::Protocol
+                | Code::Myself,
+            ) => Self::Wrong,
+            Err(_) => Self::Refused,
+        }
+    }
+}
+
+/// The book. See the room's documentation.
+#[derive(Debug)]
+pub struct Book {
+    me: PeerId,
+    preset: AddressPreset,
+    config: Config,
+    young: bool,
+    candidates: Candidates,
+    proven: ProvenSet,
+    archive: Archive,
+    dials: Dials,
+    anchors: Vec<(PeerId, SocketAddr)>,
+    /// Peers whose proof came, changed or went since `take_touched`.
+    touched: BTreeSet<PeerId>,
+    /// Last sign of life from anybody.
+    last_contact: Option<Instant>,
+    next_sweep: Instant,
+}
+
+impl Book {
+    /// A book that knows what the store kept.
+    #[must_use]
+    pub fn new(restored: &Restored, cx: &mut Cx<'_>) -> Self {
+        let (config, preset) = (cx.config.peers.clone(), cx.config.addresses);
+        let caps = Caps::of(preset);
+        let mut archive = Archive::new(preset, config.archive, config.archive_persist);
+        archive.restore(&restored.archive, cx);
+        let mut anchors = restored.anchors.clone();
+        anchors.truncate(MAX_ANCHORS);
+        Self {
+            me: cx.me(),
+            preset,
+            young: true,
+            candidates: Candidates::new(preset, caps),
+            proven: ProvenSet::new(preset, caps, config.proven, config.proof_valid),
+            archive,
+            dials: Dials::new(&config, cx.now.mono),
+            anchors,
+            touched: BTreeSet::new(),
+            last_contact: None,
+            next_sweep: cx.now.mono,
+            config,
+        }
+    }
+
+    // ---- addresses
+
+    /// The caps per address and group, the same for links, dials and records.
+    #[must_use]
+    pub const fn caps(&self) -> Caps {
+        Caps::of(self.preset)
+    }
+
+    /// The groups of an address.
+    #[must_use]
+    pub fn group_of(&self, addr: SocketAddr) -> Group {
+        Group::of(addr.ip(), self.preset)
+    }
+
+    /// This address answered with our own key: never dial it again.
+    pub fn note_own_addr(&mut self, addr: SocketAddr, _cx: &mut Cx<'_>) {
+        self.dials.note_own(canonical(addr));
+    }
+
+    fn can_dial(&self, addr: SocketAddr, peer: &PeerId, now: Instant) -> bool {
+        is_taken(addr, self.preset)
+            && !self.dials.is_own(addr)
+            && self.dials.resting(addr, peer, now).is_none()
+    }
+
+    // ---- records
+
+    /// Checks the signature of a list's record, unless the same or a newer version is known: then there is nothing to do (`None`).
+    ///
+    /// # Errors
+    /// The signature is wrong. Whoever sent the list should have checked, and is at fault.
+    pub fn check(
+        &self,
+        record: &Signed<PeerRecord>,
+        cx: &mut Cx<'_>,
+    ) -> Result<Option<Verified<PeerRecord>>, BadSignature> {
+        if self.knows(&record.value) {
+            cx.stats.peers.known += 1;
+            return Ok(None);
+        }
+        let checked = record.clone().verify(cx.network, cx.keys);
+        cx.stats.peers.bad_signatures += u64::from(checked.is_err());
+        checked.map(Some)
+    }
+
+    /// Whether this record, or a newer one of the same peer, is in the book (or it is our own).
+    fn knows(&self, record: &PeerRecord) -> bool {
+        record.id == *self.me.as_bytes()
+            || self
+                .version_of(&record.id)
+                .is_some_and(|version| version >= record.version)
+    }
+
+    /// The version of the record in the book, by raw key.
+    #[must_use]
+    pub fn version_of(&self, id: &[u8; 32]) -> Option<u64> {
+        let proven = self.proven.get(id).map(|entry| entry.record.version);
+        proven.or_else(|| self.candidates.get(id).map(|c| c.record.version))
+    }
+
+    /// Whether a raw key is that of a proven peer.
+    #[must_use]
+    pub fn is_proven_key(&self, id: &[u8; 32]) -> bool {
+        self.proven.get(id).is_some()
+    }
+
+    /// The newest record of a peer, heard or proven.
+    #[must_use]
+    pub fn record_of(&self, peer: &PeerId) -> Option<&Verified<PeerRecord>> {
+        let proven = self.proven.get(peer).map(|entry| &entry.record);
+        proven.or_else(|| self.candidates.get(peer).map(|candidate| &candidate.record))
+    }
+
+    /// How many more untested candidates this source may name now.
+    #[must_use]
+    pub fn room_for(&self, source: &PeerId, wins: bool) -> bool {
+        self.candidates.room(source, &self.config) > 0
+            || (wins && self.candidates.has_spare(source))
+    }
+
+    /// Takes in a record with a good signature. `bits` are the addresses that the source has proven itself (0 = it says nothing,
+    /// all are tried); only those are dialled.
+    pub fn heard(
+        &mut self,
+        record: Verified<PeerRecord>,
+        bits: u8,
+        source: Source,
+        cx: &mut Cx<'_>,
+    ) -> Heard {
+        let heard = self.take_in(record, bits, source, cx);
+        let counter = match heard {
+            Heard::New => &mut cx.stats.peers.heard,
+            Heard::Renewed => &mut cx.stats.peers.renewed,
+            Heard::Known | Heard::Myself => &mut cx.stats.peers.known,
+            Heard::Stale => &mut cx.stats.peers.stale,
+            Heard::NoAddress => &mut cx.stats.peers.no_address,
+            Heard::Full => &mut cx.stats.peers.over_cap,
+        };
+        *counter += 1;
+        heard
+    }
+
+    fn take_in(
+        &mut self,
+        record: Verified<PeerRecord>,
+        bits: u8,
+        source: Source,
+        cx: &mut Cx<'_>,
+    ) -> Heard {
+        let peer = record.signer();
+        if peer == self.me {
+            return Heard::Myself;
+        }
+        if !record.is_current(cx.now.unix_ms / 1000) {
+            return Heard::Stale;
+        }
+        if let Some(entry) = self.proven.get(&peer) {
+            if entry.record.version >= record.version {
+                return Heard::Known;
+            }
+            if !self.replace_record(peer, record.clone(), cx) {
+                return Heard::Renewed;
+            }
+        }
+        let bits = self.dialable_bits(&record, if bits == 0 { !0 } else { bits }, cx.now.mono);
+        if bits == 0 {
+            return Heard::NoAddress;
+        }
+        let (class, from) = match source {
+            Source::Caller => (Class::Caller, None),
+            Source::List { from, wins: true } => (Class::Wins, Some(from)),
+            Source::List { from, wins: false } => (Class::Spare, Some(from)),
+        };
+        if let Some(candidate) = self.candidates.get(&peer) {
+            let newer = candidate.record.version < record.version;
+            let update = newer.then_some((record, bits));
+            self.candidates.update(&peer, update, class, &self.config);
+            return if newer { Heard::Renewed } else { Heard::Known };
+        }
+        let now = cx.now.mono;
+        if self
+            .candidates
+            .insert(record, bits, class, from, &self.config, now)
+        {
+            Heard::New
+        } else {
+            Heard::Full
+        }
+    }
+
+    fn dialable_bits(&self, record: &Verified<PeerRecord>, bits: u8, now: Instant) -> u8 {
+        let peer = record.signer();
+        record
+            .addrs()
+            .filter(|(bit, addr)| bits & bit != 0 && self.can_dial(*addr, &peer, now))
+            .fold(0, |all, (bit, _)| all | bit)
+    }
+
+    /// Gives a proven peer its newer record. A record that no longer names the proven address, where the older one did, ends the
+    /// proof: true, and the peer is to be heard again.
+    fn replace_record(
+        &mut self,
+        peer: PeerId,
+        record: Verified<PeerRecord>,
+        cx: &mut Cx<'_>,
+    ) -> bool {
+        let Some(entry) = self.proven.get(&peer) else {
+            return false;
+        };
+        if entry.is_listed() && !lists(&record, entry.addr) {
+            self.drop_proven(&peer);
+            cx.stats.peers.moved += 1;
+            return true;
+        }
+        self.proven.set_record(&peer, record, cx.now);
+        false
+    }
+
+    // ---- proof
+
+    /// A dial of ours ended in accept: the peer is at this address. Nothing else proves anything.
+    pub fn proven(
+        &mut self,
+        peer: PeerId,
+        addr: SocketAddr,
+        record: Verified<PeerRecord>,
+        cx: &mut Cx<'_>,
+    ) {
+        let addr = canonical(addr);
+        self.in_touch(cx.now.mono);
+        self.dials.rested(addr, peer);
+        if peer == self.me || record.signer() != peer {
+            return;
+        }
+        self.candidates.proven(&peer);
+        if !is_taken(addr, self.preset) {
+            cx.stats.peers.proofs_over_cap += 1;
+            return;
+        }
+        if is_stale(&record, cx.now.unix_ms) {
+            cx.stats.peers.stale += 1;
+            return;
+        }
+        self.archive.proven(peer, addr, cx);
+        let known = self.proven.get(&peer).map(|entry| entry.record.version);
+        if known.is_some_and(|version| version < record.version) {
+            self.replace_record(peer, record.clone(), cx);
+        }
+        let kept = self
+            .proven
+            .get(&peer)
+            .is_some_and(|entry| entry.addr == addr || self.outweighs(entry, addr, cx.now.mono));
+        if kept {
+            cx.stats.peers.proofs_renewed += 1;
+            if self.proven.get(&peer).is_some_and(|e| e.addr == addr) {
+                self.proven.renew(&peer, cx.now);
+            }
+            return;
+        }
+        let record = self
+            .proven
+            .remove(&peer)
+            .map_or(record, |entry| entry.record);
+        self.touched.insert(peer);
+        if !self.proven.admits(addr) {
+            cx.stats.peers.proofs_over_cap += 1;
+            return;
+        }
+        cx.stats.peers.proofs += 1;
+        if let Some(evicted) = self.proven.insert(peer, addr, record, cx.now) {
+            cx.stats.peers.proven_evicted += 1;
+            self.touched.insert(evicted);
+        }
+    }
+
+    /// Whether the standing proof at another address is kept over a new one at `addr`: it is in its first half, its dials do not
+    /// fail, and the peer names it.
+    fn outweighs(&self, entry: &Entry, addr: SocketAddr, now: Instant) -> bool {
+        let age = now.saturating_duration_since(entry.proven);
+        age < self.config.proof_valid / 2
+            && entry.failures == 0
+            && (entry.is_listed() || !lists(&entry.record, addr))
+    }
+
+    /// A peer spoke over a link that we dialled to `addr` and that is still open: that is as good as another dial.
+    /// A proof that has ended meanwhile is not revived: its record is heard again.
+    pub fn renewed(
+        &mut self,
+        peer: PeerId,
+        addr: SocketAddr,
+        record: Verified<PeerRecord>,
+        cx: &mut Cx<'_>,
+    ) {
+        let addr = canonical(addr);
+        self.in_touch(cx.now.mono);
+        if record.signer() != peer || is_stale(&record, cx.now.unix_ms) {
+            return;
+        }
+        let Some(entry) = self.proven.get(&peer) else {
+            self.heard(record, 0, Source::Caller, cx);
+            return;
+        };
+        if entry.record.version < record.version && self.replace_record(peer, record.clone(), cx) {
+            self.heard(record, 0, Source::Caller, cx);
+            return;
+        }
+        if self.proven.get(&peer).is_some_and(|e| e.addr == addr) {
+            cx.stats.peers.proofs_renewed += 1;
+            self.proven.renew(&peer, cx.now);
+        }
+    }
+
+    /// A frame arrived from anybody: we are not cut off.
+    pub fn in_touch(&mut self, now: Instant) {
+        self.last_contact = self.last_contact.max(Some(now));
+    }
+
+    /// No sign of life from anybody for a while.
+    fn cut_off(&self, now: Instant) -> bool {
+        self.last_contact
+            .is_none_or(|at| now.saturating_duration_since(at) >= self.config.cut_off_after)
+    }
+
+    /// When the peer was last proven; `None` if it is not.
+    #[must_use]
+    pub fn proven_at(&self, peer: &PeerId) -> Option<Instant> {
+        self.proven.get(peer).map(|entry| entry.proven)
+    }
+
+    /// Where the peer is proven to be.
+    #[must_use]
+    pub fn proven_addr(&self, peer: &PeerId) -> Option<SocketAddr> {
+        self.proven.get(peer).map(|entry| entry.addr)
+    }
+
+    /// Whether the peer is proven, anywhere.
+    #[must_use]
+    pub fn is_proven(&self, peer: &PeerId) -> bool {
+        self.proven.get(peer).is_some()
+    }
+
+    /// Dials to this proven peer that failed in a row.
+    #[must_use]
+    pub fn failures_of(&self, peer: &PeerId) -> u32 {
+        self.proven.get(peer).map_or(0, |entry| entry.failures)
+    }
+
+    /// All proven peers with their proven addresses, in order of id.
+    pub fn proven_peers(&self) -> impl Iterator<Item = (PeerId, SocketAddr)> {
+        self.proven.iter().map(|(peer, entry)| (*peer, entry.addr))
+    }
+
+    /// Number of proven peers.
+    #[must_use]
+    pub fn proven_len(&self) -> usize {
+        self.proven.len()
+    }
+
+    /// Number of heard records that await a dial.
+    #[must_use]
+    pub fn heard_len(&self) -> usize {
+        self.candidates.len()
+    }
+
+    /// Addresses at rest.
+    #[must_use]
+    pub fn resting_len(&self) -> usize {
+        self.dials.resting_len()
+    }
+
+    /// Peers whose proof came, changed its address or went since the last call. At most as many as a step touched.
+    pub fn take_touched(&mut self) -> BTreeSet<PeerId> {
+        std::mem::take(&mut self.touched)
+    }
+
+    /// A proven peer's record to be handed on: current, naming the proven address, its last dial not failed.
+    #[must_use]
+    pub fn item_of(&self, peer: &PeerId, now: Now) -> Option<ListItem> {
+        let entry = self.proven.get(peer)?;
+        let proven = entry.bit()?;
+        if entry.failures > 0 || !entry.record.is_current(now.unix_ms / 1000) {
+            return None;
+        }
+        Some(ListItem {
+            record: entry.record.signed().clone(),
+            proven,
+        })
+    }
+
+    /// A random proven peer, fair over groups first.
+    pub fn pick_proven(&self, rng: &mut impl Rng) -> Option<PeerId> {
+        self.proven.pick(rng)
+    }
+
+    fn drop_proven(&mut self, peer: &PeerId) {
+        if self.proven.remove(peer).is_some() {
+            self.touched.insert(*peer);
+        }
+    }
+
+    // ---- time
+
+    /// When [`expire`](Self::expire) has something to do.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.proven.next_expiry()
+    }
+
+    /// Drops proofs and records that have run out. Cheap when nothing is due.
+    pub fn expire(&mut self, cx: &mut Cx<'_>) {
+        for peer in self.proven.expire(cx.now) {
+            cx.stats.peers.lapsed += 1;
+            self.touched.insert(peer);
+        }
+        if cx.now.mono >= self.next_sweep {
+            self.next_sweep = cx.now.mono + std::time::Duration::from_secs(60);
+            let stale = self.candidates.expire(cx.now.unix_ms / 1000);
+            cx.stats.peers.stale += stale as u64;
+        }
+    }
+
+    // ---- dials
+
+    /// Whether this node is young: then it may dial quickly. Set by `sampling`.
+    pub fn set_young(&mut self, young: bool) {
+        self.young = young;
+        self.dials.set_young(young);
+    }
+
+    /// Asks for a dial, if nothing is against it.
+    ///
+    /// Configured peers (seeds, persistent ones) and anchors are dialled whatever the total rate and addresses at rest say, and
+    /// candidates alone have budgets per address and group; no dial is made to ourselves, twice to one peer, or beyond the cap
+    /// of dials under way.
+    ///
+    /// # Errors
+    /// Why not. Each reason is counted.
+    pub fn try_dial(
+        &mut self,
+        peer: PeerId,
+        target: Target,
+        purpose: DialPurpose,
+        cx: &mut Cx<'_>,
+    ) -> Result<DialId, DialRefused> {
+        let addr = match &target {
+            Target::Addr(addr) => Some(canonical(*addr)),
+            Target::Name(_) => None,
+        };
+        let allowed = self.may_dial(&peer, addr, purpose, cx.now.mono);
+        if let Err(reason) = allowed {
+            let counter = match reason {
+                DialRefused::Myself | DialRefused::OwnAddress => &mut cx.stats.peers.dials_to_self,
+                DialRefused::SpecialUse => &mut cx.stats.peers.dials_special_use,
+                DialRefused::AlreadyDialing | DialRefused::InFlight => {
+                    &mut cx.stats.peers.dials_in_flight
+                }
+                DialRefused::Rate(_) => &mut cx.stats.peers.dials_over_rate,
+                DialRefused::Budget => &mut cx.stats.peers.dials_over_budget,
+                DialRefused::Resting(_) => &mut cx.stats.peers.dials_resting,
+            };
+            *counter += 1;
+            return Err(reason);
+        }
+        let dial = cx.out.dial_id();
+        let dialing = Dialing {
+            peer,
+            target: target.clone(),
+            addr,
+            purpose,
+        };
+        self.dials.begin(dial, dialing);
+        cx.stats.peers.dials += 1;
+        cx.out.push(Action::Dial { dial, peer, target });
+        Ok(dial)
+    }
+
+    fn may_dial(
+        &mut self,
+        peer: &PeerId,
+        addr: Option<SocketAddr>,
+        purpose: DialPurpose,
+        now: Instant,
+    ) -> Result<(), DialRefused> {
+        let configured = matches!(purpose, DialPurpose::Seed | DialPurpose::Persistent);
+        let trusted = configured || purpose == DialPurpose::Anchor;
+        if *peer == self.me {
+            return Err(DialRefused::Myself);
+        }
+        if let Some(addr) = addr {
+            if self.dials.is_own(addr) {
+                return Err(DialRefused::OwnAddress);
+            }
+            if !configured && !is_taken(addr, self.preset) {
+                return Err(DialRefused::SpecialUse);
+            }
+        }
+        if self.dials.to_peer(peer).is_some() {
+            return Err(DialRefused::AlreadyDialing);
+        }
+        // Hearsay leaves a quarter of the dials under way to the others.
+        let cap = if purpose == DialPurpose::Candidate {
+            self.config.in_flight * 3 / 4
+        } else {
+            self.config.in_flight
+        };
+        if self.dials.len() >= cap.max(1) {
+            return Err(DialRefused::InFlight);
+        }
+        if trusted {
+            return Ok(());
+        }
+        if let Some(until) = addr.and_then(|addr| self.dials.resting(addr, peer, now)) {
+            return Err(DialRefused::Resting(until));
+        }
+        self.dials.take_rate(now).map_err(DialRefused::Rate)?;
+        let caps = self.caps();
+        if let Some(addr) = addr.filter(|_| purpose == DialPurpose::Candidate)
+            && !self.dials.take_hearsay(addr.ip(), self.preset, &caps, now)
+        {
+            return Err(DialRefused::Budget);
+        }
+        Ok(())
+    }
+
+    /// Takes the next candidate for a dial: callers first, then round robin over the sources, those that would win a slot before
+    /// the others, which only `spares` (a feeler) reaches. Resolve it with a dial, or with [`put_back`](Self::put_back).
+    pub fn next_candidate(
+        &mut self,
+        spares: bool,
+        cx: &mut Cx<'_>,
+    ) -> Option<(PeerId, SocketAddr)> {
+        // Each turn takes one candidate out or returns it, so this ends.
+        while let Some((peer, addr)) = self.candidates.next(spares) {
+            let current = self
+                .candidates
+                .get(&peer)
+                .is_some_and(|c| c.record.is_current(cx.now.unix_ms / 1000));
+            if current && self.can_dial(addr, &peer, cx.now.mono) {
+                return Some((peer, addr));
+            }
+            cx.stats.peers.stale += u64::from(!current);
+            self.candidates.remove(&peer);
+        }
+        None
+    }
+
+    /// Returns a candidate that could not be dialled now.
+    pub fn put_back(&mut self, peer: &PeerId) {
+        self.candidates.put_back(peer);
+    }
+
+    /// Drops a candidate.
+    pub fn drop_candidate(&mut self, peer: &PeerId) {
+        self.candidates.remove(peer);
+    }
+
+    /// Whether as many candidates are being dialled as may be.
+    #[must_use]
+    pub fn candidates_busy(&self) -> bool {
+        let cap = self.config.candidates_in_flight;
+        let cap = if self.young { cap } else { cap / 4 };
+        self.dials
+            .count(|purpose| purpose == DialPurpose::Candidate)
+            >= cap.max(1)
+    }
+
+    /// Whether this peer is being dialled, for whatever purpose.
+    #[must_use]
+    pub fn is_dialing(&self, peer: &PeerId) -> bool {
+        self.dials.to_peer(peer).is_some()
+    }
+
+    /// Whether this peer is being dialled to become a neighbor.
+    #[must_use]
+    pub fn is_dialing_neighbor(&self, peer: &PeerId) -> bool {
+        self.dials
+            .to_peer(peer)
+            .is_some_and(|dialing| wants_neighbor(dialing.purpose))
+    }
+
+    /// Number of dials under way whose purpose is a neighbor.
+    #[must_use]
+    pub fn dialing_neighbors(&self) -> usize {
+        self.dials.count(wants_neighbor)
+    }
+
+    /// Number of dials under way.
+    #[must_use]
+    pub fn dialing_len(&self) -> usize {
+        self.dials.len()
+    }
+
+    /// The driver answered a dial: it is no longer under way. `None` for one that never was.
+    pub fn dial_ended(&mut self, dial: DialId) -> Option<Dialing> {
+        self.dials.end(dial)
+    }
+
+    /// A dial came to nothing. What follows from it: the address rests, the candidate goes, the proven peer dies after some
+    /// failures in a row; unless nobody has been heard from for a while, when the fault is probably ours.
+    pub fn dial_failed(
+        &mut self,
+        dialing: &Dialing,
+        reason: &Result<DialError, Code>,
+        cx: &mut Cx<'_>,
+    ) {
+        let (peer, now) = (dialing.peer, cx.now.mono);
+        let failure = Failure::of(reason);
+        match failure {
+            Failure::Ours => {}
+            Failure::Dead => cx.stats.peers.dials_dead += 1,
+            Failure::Wrong => cx.stats.peers.dials_wrong += 1,
+            Failure::Refused => cx.stats.peers.dials_refused += 1,
+        }
+        if matches!(failure, Failure::Wrong | Failure::Refused) {
+            self.in_touch(now);
+        }
+        let Some(addr) = dialing.addr else { return };
+        match failure {
+            Failure::Ours => {
+                // An address of a family we cannot dial is no use to us, and nobody's fault.
+                if *reason == Ok(DialError::NoAddress) {
+                    self.candidates.failed(&peer, addr, false);
+                }
+                self.candidates.put_back(&peer);
+            }
+            Failure::Refused => {
+                // It is there, so its source spoke true; it may have room for us another time.
+                self.dials.rest(addr, Some(peer), false, &self.config, now);
+                self.candidates.failed(&peer, addr, false);
+            }
+            Failure::Wrong => {
+                self.dials.rest(addr, Some(peer), true, &self.config, now);
+                self.candidates.failed(&peer, addr, true);
+                if self.proven_addr(&peer) == Some(addr) {
+                    cx.stats.peers.died += 1;
+                    self.drop_proven(&peer);
+                }
+            }
+            Failure::Dead => {
+                let excused = self.cut_off(now);
+                cx.stats.peers.failures_excused += u64::from(excused);
+                self.dials.rest(addr, None, !excused, &self.config, now);
+                self.candidates.failed(&peer, addr, !excused);
+                if !excused && self.proven_addr(&peer) == Some(addr) {
+                    self.note_failure(&peer, cx);
+                }
+            }
+        }
+    }
+
+    /// A proven peer did not answer a question of ours; the same as a failed dial.
+    pub fn unanswered(&mut self, peer: &PeerId, cx: &mut Cx<'_>) {
+        if self.cut_off(cx.now.mono) {
+            cx.stats.peers.failures_excused += 1;
+        } else {
+            self.note_failure(peer, cx);
+        }
+    }
+
+    fn note_failure(&mut self, peer: &PeerId, cx: &mut Cx<'_>) {
+        let Some(entry) = self.proven.get_mut(peer) else {
+            return;
+        };
+        entry.failures = entry.failures.saturating_add(1);
+        if entry.failures >= self.config.dead_after.max(1) {
+            cx.stats.peers.died += 1;
+            self.drop_proven(peer);
+        }
+    }
+
+    // ---- archive and anchors
+
+    /// A random archived peer that is neither proven now nor being dialled nor at rest; fair over groups first.
+    pub fn archived(&self, cx: &mut Cx<'_>) -> Option<(PeerId, SocketAddr)> {
+        // A bounded number of draws: most of the archive may be proven or at rest.
+        for _ in 0..16 {
+            let entry = self.archive.pick(cx.rng)?;
+            if !self.is_proven(&entry.peer)
+                && !self.is_dialing(&entry.peer)
+                && self.can_dial(entry.addr, &entry.peer, cx.now.mono)
+            {
+                return Some((entry.peer, entry.addr));
+            }
+        }
+        None
+    }
+
+    /// Where the archive last saw a peer.
+    #[must_use]
+    pub fn archived_addr(&self, peer: &PeerId) -> Option<SocketAddr> {
+        self.archive.get(peer).map(|entry| entry.addr)
+    }
+
+    /// Number of archived peers.
+    #[must_use]
+    pub fn archived_len(&self) -> usize {
+        self.archive.len()
+    }
+
+    /// Number of wide groups the archive knows.
+    #[must_use]
+    pub fn archived_groups(&self) -> usize {
+        self.archive.group_count()
+    }
+
+    /// The anchors, most trusted first.
+    #[must_use]
+    pub fn anchors(&self) -> &[(PeerId, SocketAddr)] {
+        &self.anchors
+    }
+
+    /// Replaces the anchors (the first two count) and makes them durable if they changed.
+    pub fn set_anchors(&mut self, mut anchors: Vec<(PeerId, SocketAddr)>, cx: &mut Cx<'_>) {
+        anchors.truncate(MAX_ANCHORS);
+        if anchors != self.anchors {
+            self.anchors.clone_from(&anchors);
+            cx.persist(Row::Peer(PeerRow::Anchors(anchors)));
+        }
+    }
+}
+
+const fn wants_neighbor(purpose: DialPurpose) -> bool {
+    matches!(
+        purpose,
+        DialPurpose::Neighbor | DialPurpose::Persistent | DialPurpose::Anchor
+    )
+}

@@ -1,0 +1,385 @@
+//! Records that were only heard: candidates to be dialled, queued per source, so that whoever names many fills only its own queue.
+
+use std::borrow::Borrow;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use crypto::{PeerId, Verified};
+
+use super::crowd::Crowd;
+use super::{Caps, Config};
+use crate::config::AddressPreset;
+use crate::wire::PeerRecord;
+
+/// How urgent a candidate is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Class {
+    /// Only known of.
+    Spare,
+    /// Would win a slot of the memory.
+    Wins,
+    /// Called us: it is there, and waits to be believed.
+    Caller,
+}
+
+/// A heard record and what is still to be tried.
+#[derive(Clone, Debug)]
+pub(super) struct Candidate {
+    pub(super) record: Verified<PeerRecord>,
+    /// Addresses not yet tried, as bits of `ListItem::proven`.
+    pub(super) left: u8,
+    class: Class,
+    source: Option<PeerId>,
+    dialing: bool,
+    /// The address it is counted under.
+    counted: SocketAddr,
+}
+
+impl Candidate {
+    /// The address to try next.
+    pub(super) fn addr(&self) -> Option<SocketAddr> {
+        self.record
+            .addrs()
+            .find(|(bit, _)| self.left & bit != 0)
+            .map(|(_, addr)| addr)
+    }
+}
+
+/// Who named candidates, and how well they did.
+#[derive(Debug)]
+struct Source {
+    queue: Vec<PeerId>,
+    tested: u32,
+    dead: u32,
+    last: Instant,
+}
+
+impl Source {
+    /// Mostly dead candidates so far.
+    fn is_bad(&self) -> bool {
+        self.tested >= 4 && self.dead * 2 > self.tested
+    }
+
+    fn tested(&mut self, dead: bool) {
+        self.tested += 1;
+        self.dead += u32::from(dead);
+        // What is long past counts less and less.
+        if self.tested >= 32 {
+            self.tested /= 2;
+            self.dead /= 2;
+        }
+    }
+}
+
+/// All candidates. At most `config.heard` of them, `config.per_source` untested per source (one for a source whose candidates
+/// mostly turned out dead), `config.sources` sources; addresses and groups are capped too. When full, a spare of the
+/// longest queue makes room; the least recently heard source makes room for a new one, idle ones first.
+#[derive(Debug)]
+pub(super) struct Candidates {
+    heard: BTreeMap<PeerId, Candidate>,
+    callers: VecDeque<PeerId>,
+    sources: BTreeMap<PeerId, Source>,
+    /// The source served last.
+    turn: Option<PeerId>,
+    crowd: Crowd,
+}
+
+impl Candidates {
+    pub(super) fn new(preset: AddressPreset, caps: Caps) -> Self {
+        Self {
+            heard: BTreeMap::new(),
+            callers: VecDeque::new(),
+            sources: BTreeMap::new(),
+            turn: None,
+            crowd: Crowd::new(preset, caps),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.heard.len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn sources_len(&self) -> usize {
+        self.sources.len()
+    }
+
+    /// By id or by raw key.
+    pub(super) fn get<K: Ord>(&self, peer: &K) -> Option<&Candidate>
+    where
+        PeerId: Borrow<K>,
+    {
+        self.heard.get(peer)
+    }
+
+    /// How many more untested candidates this source may name now.
+    pub(super) fn room(&self, source: &PeerId, config: &Config) -> usize {
+        let Some(state) = self.sources.get(source) else {
+            return config.per_source;
+        };
+        let limit = if state.is_bad() { 1 } else { config.per_source };
+        limit.saturating_sub(state.queue.len())
+    }
+
+    /// Whether a candidate that would win may take the place of a spare of this source.
+    pub(super) fn has_spare(&self, source: &PeerId) -> bool {
+        self.spare_of(source).is_some()
+    }
+
+    fn spare_of(&self, source: &PeerId) -> Option<PeerId> {
+        let queue = &self.sources.get(source)?.queue;
+        queue.iter().copied().find(|peer| self.is_idle_spare(peer))
+    }
+
+    fn is_idle_spare(&self, peer: &PeerId) -> bool {
+        self.heard
+            .get(peer)
+            .is_some_and(|candidate| candidate.class == Class::Spare && !candidate.dialing)
+    }
+
+    /// Replaces the record of a known candidate by a newer one, and may make it more urgent.
+    pub(super) fn update(
+        &mut self,
+        peer: &PeerId,
+        record: Option<(Verified<PeerRecord>, u8)>,
+        class: Class,
+        config: &Config,
+    ) {
+        let Some(candidate) = self.heard.get_mut(peer) else {
+            return;
+        };
+        if let Some((record, bits)) = record {
+            candidate.record = record;
+            candidate.left = bits;
+        }
+        if class > candidate.class {
+            candidate.class = class;
+            if class == Class::Caller {
+                self.push_caller(*peer, config);
+            }
+        }
+    }
+
+    /// Adds a candidate; false when a cap is against it.
+    pub(super) fn insert(
+        &mut self,
+        record: Verified<PeerRecord>,
+        left: u8,
+        class: Class,
+        source: Option<PeerId>,
+        config: &Config,
+        now: Instant,
+    ) -> bool {
+        let peer = record.signer();
+        let mut candidate = Candidate {
+            counted: SocketAddr::from(([0, 0, 0, 0], 0)),
+            record,
+            left,
+            class,
+            source,
+            dialing: false,
+        };
+        let Some(addr) = candidate.addr() else {
+            return false;
+        };
+        candidate.counted = addr;
+        if !self.crowd.admits(addr) {
+            return false;
+        }
+        if let Some(source) = source
+            && self.room(&source, config) == 0
+        {
+            let Some(spare) = self.spare_of(&source).filter(|_| class > Class::Spare) else {
+                return false;
+            };
+            self.remove(&spare);
+        }
+        if self.heard.len() >= config.heard.max(1) && !self.make_room(class) {
+            return false;
+        }
+        if let Some(source) = source {
+            if !self.sources.contains_key(&source) {
+                self.make_source_room(config);
+            }
+            let state = self.sources.entry(source).or_insert_with(|| Source {
+                queue: Vec::new(),
+                tested: 0,
+                dead: 0,
+                last: now,
+            });
+            state.queue.push(peer);
+            state.last = now;
+        }
+        self.crowd.add(addr);
+        self.heard.insert(peer, candidate);
+        if class == Class::Caller {
+            self.push_caller(peer, config);
+        }
+        true
+    }
+
+    fn push_caller(&mut self, peer: PeerId, config: &Config) {
+        self.callers.push_back(peer);
+        if self.callers.len() > config.callers.max(1)
+            && let Some(oldest) = self.callers.pop_front()
+            && self
+                .heard
+                .get(&oldest)
+                .is_some_and(|candidate| candidate.source.is_none() && !candidate.dialing)
+        {
+            self.remove(&oldest);
+        }
+    }
+
+    /// Drops an idle spare of the source with the longest queue; for more than a spare also an idle candidate that would win.
+    fn make_room(&mut self, class: Class) -> bool {
+        let mut sources: Vec<(&PeerId, usize)> = self
+            .sources
+            .iter()
+            .map(|(peer, source)| (peer, source.queue.len()))
+            .collect();
+        sources.sort_by_key(|(peer, len)| (std::cmp::Reverse(*len), **peer));
+        let spare = sources.iter().find_map(|(source, _)| self.spare_of(source));
+        let victim = spare.or_else(|| {
+            let idle = |peer: &&PeerId| self.heard.get(*peer).is_some_and(|c| !c.dialing);
+            let crowded = sources.first().filter(|_| class > Class::Spare)?;
+            self.sources
+                .get(crowded.0)?
+                .queue
+                .iter()
+                .find(idle)
+                .copied()
+        });
+        victim.is_some_and(|victim| self.remove(&victim).is_some())
+    }
+
+    fn make_source_room(&mut self, config: &Config) {
+        if self.sources.len() < config.sources.max(1) {
+            return;
+        }
+        let oldest = self
+            .sources
+            .iter()
+            .min_by_key(|(_, source)| (!source.queue.is_empty(), source.last))
+            .map(|(peer, _)| *peer);
+        let Some(oldest) = oldest else { return };
+        let queue = self
+            .sources
+            .get_mut(&oldest)
+            .map(|source| std::mem::take(&mut source.queue));
+        for peer in queue.unwrap_or_default() {
+            self.remove(&peer);
+        }
+        self.sources.remove(&oldest);
+    }
+
+    /// Takes a candidate out: it has been proven, given up, or evicted.
+    pub(super) fn remove(&mut self, peer: &PeerId) -> Option<Candidate> {
+        let candidate = self.heard.remove(peer)?;
+        self.crowd.remove(candidate.counted);
+        if let Some(source) = candidate.source.and_then(|s| self.sources.get_mut(&s)) {
+            source.queue.retain(|other| other != peer);
+        }
+        self.callers.retain(|other| other != peer);
+        Some(candidate)
+    }
+
+    /// The candidate has been proven: a credit to whoever named it.
+    pub(super) fn proven(&mut self, peer: &PeerId) {
+        if let Some(candidate) = self.remove(peer) {
+            self.judge(candidate.source, false);
+        }
+    }
+
+    fn judge(&mut self, source: Option<PeerId>, dead: bool) {
+        if let Some(source) = source.and_then(|source| self.sources.get_mut(&source)) {
+            source.tested(dead);
+        }
+    }
+
+    /// A dial to a candidate failed. It stays while another address is left to try; else it goes, and counts against whoever
+    /// named it if `blame`.
+    pub(super) fn failed(&mut self, peer: &PeerId, addr: SocketAddr, blame: bool) {
+        let Some(candidate) = self.heard.get_mut(peer) else {
+            return;
+        };
+        candidate.dialing = false;
+        for (bit, other) in candidate.record.addrs() {
+            if other == addr {
+                candidate.left &= !bit;
+            }
+        }
+        if candidate.addr().is_none()
+            && let Some(candidate) = self.remove(peer)
+        {
+            self.judge(candidate.source, blame);
+        }
+    }
+
+    /// A dial that was about to be made was refused by a budget, or ended for a reason of ours.
+    pub(super) fn put_back(&mut self, peer: &PeerId) {
+        if let Some(candidate) = self.heard.get_mut(peer) {
+            candidate.dialing = false;
+        }
+    }
+
+    /// The next candidate to dial, marked as being dialled: callers first, then round robin over the sources: those that would win
+    /// a slot, then, if `spares`, the others.
+    pub(super) fn next(&mut self, spares: bool) -> Option<(PeerId, SocketAddr)> {
+        let caller = self
+            .callers
+            .iter()
+            .copied()
+            .find(|peer| self.heard.get(peer).is_some_and(|c| !c.dialing));
+        let peer = caller
+            .or_else(|| self.next_of(Class::Wins))
+            .or_else(|| self.next_of(Class::Spare).filter(|_| spares))?;
+        let candidate = self.heard.get_mut(&peer)?;
+        candidate.dialing = true;
+        let addr = candidate.addr()?;
+        Some((peer, addr))
+    }
+
+    fn next_of(&mut self, class: Class) -> Option<PeerId> {
+        let ready = |source: &Source| {
+            let busy = |peer: &PeerId| self.heard.get(peer).is_some_and(|c| c.dialing);
+            if source.is_bad() && source.queue.iter().any(busy) {
+                return None;
+            }
+            let fits = |peer: &&PeerId| {
+                self.heard
+                    .get(*peer)
+                    .is_some_and(|c| !c.dialing && c.class == class)
+            };
+            source.queue.iter().find(fits).copied()
+        };
+        let turn = self.turn;
+        let after = self
+            .sources
+            .iter()
+            .filter(|(peer, _)| turn.is_some_and(|turn| **peer > turn));
+        let found = after
+            .chain(self.sources.iter())
+            .find_map(|(source, state)| Some((*source, ready(state)?)));
+        let (source, peer) = found?;
+        if class > Class::Spare || self.turn != Some(source) {
+            self.turn = Some(source);
+        }
+        Some(peer)
+    }
+
+    /// Drops candidates whose record is out of date.
+    pub(super) fn expire(&mut self, unix_s: u64) -> usize {
+        let stale: Vec<PeerId> = self
+            .heard
+            .iter()
+            .filter(|(_, candidate)| !candidate.record.is_current(unix_s) && !candidate.dialing)
+            .map(|(peer, _)| *peer)
+            .collect();
+        for peer in &stale {
+            self.remove(peer);
+        }
+        stale.len()
+    }
+}

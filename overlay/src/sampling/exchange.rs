@@ -1,0 +1,502 @@
+//! The push-pull exchange, from both ends.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use crypto::{PeerId, Verified};
+
+use super::{Sampling, Stage, Visit};
+use crate::action::Target;
+use crate::cx::Cx;
+use crate::input::{Lane, LinkId};
+use crate::neighbors::{Change, Code, Link, Links};
+use crate::peers::{Book, DialPurpose, Heard, Source};
+use crate::wire::{
+    Bounded, ExchangeReply, ExchangeRequest, ListItem, MAX_LIST, Message, PeerRecord,
+};
+
+impl Sampling {
+    /// A fact about links.
+    pub fn on_change(
+        &mut self,
+        change: &Change,
+        own: &Verified<PeerRecord>,
+        book: &mut Book,
+        links: &Links,
+        cx: &mut Cx<'_>,
+    ) {
+        self.absorb(book, cx);
+        match change {
+            Change::Opened {
+                link,
+                peer,
+                dial: Some((_, purpose)),
+                ..
+            } => self.on_outbound(*link, *peer, *purpose, own, book, links, cx),
+            Change::DialFailed { dial, peer, .. } => {
+                let ours = |visit: &Visit| visit.stage == Stage::Dialing(*dial);
+                if self.visits.get(peer).is_some_and(ours) {
+                    self.visits.remove(peer);
+                    cx.stats.sampling.visits_failed += 1;
+                }
+            }
+            Change::Closed { link, peer } => {
+                self.asked.remove(link);
+                let ours = |visit: &Visit| visit.stage == Stage::Asked(*link);
+                if self.visits.get(peer).is_some_and(ours) {
+                    self.visits.remove(peer);
+                    cx.stats.sampling.visits_failed += 1;
+                }
+            }
+            Change::Opened { .. } | Change::NeighborUp { .. } | Change::NeighborDown { .. } => {}
+        }
+        if matches!(change, Change::Opened { .. } | Change::DialFailed { .. }) {
+            self.pump(book, cx);
+        }
+    }
+
+    /// A dial of ours succeeded: it may have been for a visit, and while young every open link is worth one.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the facts of one change, and the data it touches"
+    )]
+    fn on_outbound(
+        &mut self,
+        link: LinkId,
+        peer: PeerId,
+        purpose: DialPurpose,
+        own: &Verified<PeerRecord>,
+        book: &mut Book,
+        links: &Links,
+        cx: &mut Cx<'_>,
+    ) {
+        if !links.get(link).is_some_and(Link::is_open) {
+            return;
+        }
+        let meant = match self.visits.get(&peer).map(|visit| visit.stage) {
+            Some(Stage::Dialing(_)) => true,
+            Some(Stage::Asked(_)) => return,
+            None => false,
+        };
+        let asked_and_left = matches!(
+            purpose,
+            DialPurpose::Seed
+                | DialPurpose::Persistent
+                | DialPurpose::Anchor
+                | DialPurpose::Archive
+        );
+        let room = self.visits.len() < cx.config.sampling.parallel_opened;
+        if meant || (room && (asked_and_left || self.is_young())) {
+            self.visits.remove(&peer);
+            self.ask(link, peer, own, book, cx);
+        }
+    }
+
+    /// Begins visits to the members whose proofs are oldest.
+    pub(super) fn visit_members(
+        &mut self,
+        own: &Verified<PeerRecord>,
+        book: &mut Book,
+        links: &Links,
+        cx: &mut Cx<'_>,
+    ) {
+        self.next_exchange = Some(self.next_tick(cx));
+        let parallel = cx.config.sampling.parallel.max(1);
+        // One visit a period, but two under way, so that one silent member does not stop the clock.
+        let (mut budget, most) = if self.is_young() {
+            (parallel, parallel)
+        } else {
+            (1, parallel.div_ceil(4).max(2))
+        };
+        for peer in self.by_age(book, cx.now.mono, cx) {
+            if budget == 0 || self.visits.len() >= most {
+                break;
+            }
+            budget -= usize::from(self.visit(peer, own, book, links, cx));
+        }
+    }
+
+    /// Members in the order of their turn: oldest proof (or last visit, where a visit could not renew it) first, the least used
+    /// first among equals; without those being visited or dialled, or visited a moment ago.
+    fn by_age(&self, book: &Book, now: Instant, cx: &Cx<'_>) -> Vec<PeerId> {
+        let uses = self.view.memory.uses();
+        let spacing = cx.config.sampling.fast_period;
+        let mut order: Vec<(Instant, u64, PeerId)> = uses
+            .into_iter()
+            .filter(|(peer, _)| !self.visits.contains_key(peer) && !book.is_dialing(peer))
+            .filter_map(|(peer, uses)| {
+                let proven = book.proven_at(&peer)?;
+                let visited = self.visited.get(&peer).copied();
+                if visited.is_some_and(|at| now.saturating_duration_since(at) < spacing) {
+                    return None;
+                }
+                Some((visited.map_or(proven, |at| at.max(proven)), uses, peer))
+            })
+            .collect();
+        order.sort_unstable();
+        order.into_iter().map(|(_, _, peer)| peer).collect()
+    }
+
+    /// Begins a visit: over the open link that we dialled, else by a dial. False when nothing came of it.
+    fn visit(
+        &mut self,
+        peer: PeerId,
+        own: &Verified<PeerRecord>,
+        book: &mut Book,
+        links: &Links,
+        cx: &mut Cx<'_>,
+    ) -> bool {
+        self.visited.insert(peer, cx.now.mono);
+        let open = links.outbound_to(&peer);
+        if let Some((link, _)) = open {
+            return self.ask(link, peer, own, book, cx);
+        }
+        let Some(addr) = book.proven_addr(&peer) else {
+            return false;
+        };
+        match book.try_dial(peer, Target::Addr(addr), DialPurpose::Exchange, cx) {
+            Ok(dial) => {
+                self.begin(peer, Stage::Dialing(dial), cx);
+                true
+            }
+            Err(_) => {
+                cx.stats.sampling.visits_refused += 1;
+                false
+            }
+        }
+    }
+
+    fn begin(&mut self, peer: PeerId, stage: Stage, cx: &mut Cx<'_>) {
+        let deadline = cx.now.mono + cx.config.sampling.visit_timeout;
+        self.visits.insert(peer, Visit { stage, deadline });
+        self.view.memory.used(&peer);
+    }
+
+    /// Sends the request of an exchange.
+    fn ask(
+        &mut self,
+        link: LinkId,
+        peer: PeerId,
+        own: &Verified<PeerRecord>,
+        book: &Book,
+        cx: &mut Cx<'_>,
+    ) -> bool {
+        // One question at a time on a link; one that came too late for its visit may still be answered.
+        if self.asked.contains_key(&link) {
+            return false;
+        }
+        let config = &cx.config.sampling;
+        let want = if self.is_young() {
+            config.list_young
+        } else {
+            config.list
+        };
+        let want = usize::from(want).min(MAX_LIST);
+        let list = self.view.share(config.push, &peer, book, cx.rng, cx.now);
+        let request = ExchangeRequest {
+            record: own.signed().clone(),
+            want: u8::try_from(want).unwrap_or(u8::MAX),
+            list: Bounded::truncated(list),
+        };
+        let want = request.want;
+        if !cx.send(
+            link,
+            Lane::Control,
+            &Message::ExchangeRequest(Box::new(request)),
+        ) {
+            cx.stats.sampling.visits_refused += 1;
+            return false;
+        }
+        cx.stats.sampling.exchanges += 1;
+        if let Some(young) = &mut self.young {
+            young.since.get_or_insert(cx.now.mono);
+        }
+        self.asked.insert(link, want);
+        self.begin(peer, Stage::Asked(link), cx);
+        true
+    }
+
+    /// Visits whose time is up count as failed dials. The answer may still come: it is taken as any other.
+    pub(super) fn expire_visits(&mut self, book: &mut Book, cx: &mut Cx<'_>) {
+        let now = cx.now.mono;
+        let late: Vec<(PeerId, Stage)> = self
+            .visits
+            .iter()
+            .filter(|(_, visit)| visit.deadline <= now)
+            .map(|(peer, visit)| (*peer, visit.stage))
+            .collect();
+        for (peer, stage) in late {
+            self.visits.remove(&peer);
+            cx.stats.sampling.visits_timed_out += 1;
+            // A dial that hangs is the driver's to report.
+            if matches!(stage, Stage::Asked(_)) {
+                book.unanswered(&peer, cx);
+            }
+        }
+        self.absorb(book, cx);
+    }
+
+    /// The answer to an exchange we started.
+    ///
+    /// # Errors
+    /// The other end is at fault: an answer to no question or longer than asked for, a record that is not its own or not good, a
+    /// list with a bad signature.
+    pub fn on_reply(
+        &mut self,
+        link: LinkId,
+        reply: ExchangeReply,
+        book: &mut Book,
+        links: &Links,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Code> {
+        let Some((peer, addr)) = open_end(link, links) else {
+            return Ok(());
+        };
+        let want = self.asked.remove(&link).ok_or(Code::Protocol)?;
+        let ours = |visit: &Visit| visit.stage == Stage::Asked(link);
+        if self.visits.get(&peer).is_some_and(ours) {
+            self.visits.remove(&peer);
+        }
+        if reply.list.len() > usize::from(want) {
+            return Err(Code::Protocol);
+        }
+        if reply.record.value.id != *peer.as_bytes() {
+            return Err(Code::BadRecord);
+        }
+        let newer = book.check(&reply.record, cx).map_err(|_| Code::BadRecord)?;
+        if let Some(record) = newer.or_else(|| book.record_of(&peer).cloned()) {
+            book.renewed(peer, addr, record, cx);
+        }
+        cx.stats.sampling.answered += 1;
+        cx.stats.sampling.answered_empty += u64::from(reply.list.is_empty());
+        let found = self.pull(peer, &reply.list, book, cx)?;
+        self.absorb(book, cx);
+        self.judge_yield(found, cx);
+        self.answered(book, cx);
+        self.pump(book, cx);
+        Ok(())
+    }
+
+    /// Takes what is new and would win a slot from a list we asked for; returns how many.
+    fn pull(
+        &mut self,
+        from: PeerId,
+        list: &[ListItem],
+        book: &mut Book,
+        cx: &mut Cx<'_>,
+    ) -> Result<usize, Code> {
+        let mut found = 0;
+        let mut seen = BTreeSet::new();
+        for item in list {
+            cx.stats.sampling.pulled += 1;
+            let id = &item.record.value.id;
+            if !seen.insert(*id) {
+                cx.stats.sampling.repeated += 1;
+                continue;
+            }
+            let known = book.version_of(id).is_some();
+            let wins = known
+                || item.record.value.addrs().any(|(bit, addr)| {
+                    item.proven & bit != 0 && self.view.memory.would_win(id, addr)
+                });
+            if self.hear(from, item, wins, book, cx)? == Some(Heard::New) && wins {
+                cx.stats.sampling.pulled_winners += 1;
+                found += 1;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Hears one item of a list, if there is room for it; a signature is only checked then.
+    fn hear(
+        &self,
+        from: PeerId,
+        item: &ListItem,
+        wins: bool,
+        book: &mut Book,
+        cx: &mut Cx<'_>,
+    ) -> Result<Option<Heard>, Code> {
+        let record = &item.record.value;
+        let known = book.version_of(&record.id);
+        if known.is_none() {
+            if !record.is_current(cx.now.unix_ms / 1000) {
+                cx.stats.peers.stale += 1;
+                return Ok(Some(Heard::Stale));
+            }
+            if !book.room_for(&from, wins) {
+                cx.stats.peers.over_cap += 1;
+                return Ok(Some(Heard::Full));
+            }
+        }
+        let checked = book
+            .check(&item.record, cx)
+            .map_err(|_| Code::BadSignature)?;
+        let Some(record) = checked else {
+            return Ok(Some(Heard::Known));
+        };
+        // A list proves nothing to us, but it says which addresses are worth a dial; one that names none is none.
+        let bits = item.proven & 3;
+        if bits == 0 {
+            return Ok(None);
+        }
+        Ok(Some(book.heard(
+            record,
+            bits,
+            Source::List { from, wins },
+            cx,
+        )))
+    }
+
+    /// Whether the fast start goes on, or begins anew.
+    fn judge_yield(&mut self, found: usize, cx: &mut Cx<'_>) {
+        let config = &cx.config.sampling;
+        cx.stats.sampling.barren += u64::from(found == 0);
+        if let Some(young) = &mut self.young {
+            young.barren = if found == 0 { young.barren + 1 } else { 0 };
+            return;
+        }
+        let rested = self
+            .was_young
+            .is_none_or(|at| cx.now.mono.saturating_duration_since(at) >= config.young_again);
+        if rested && found >= (self.view.len() / 4).max(4) {
+            self.begin_again(cx);
+        }
+    }
+
+    /// Somebody calls.
+    ///
+    /// # Errors
+    /// The other end is at fault: a record that is not its own or not good, a list with a bad signature; or it does not read.
+    pub fn on_request(
+        &mut self,
+        link: LinkId,
+        request: ExchangeRequest,
+        own: &Verified<PeerRecord>,
+        book: &mut Book,
+        links: &Links,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Code> {
+        let Some((peer, addr)) = open_end(link, links) else {
+            return Ok(());
+        };
+        if request.record.value.id != *peer.as_bytes() {
+            return Err(Code::BadRecord);
+        }
+        book.in_touch(cx.now.mono);
+        let config = &cx.config.sampling;
+        let known = book.proven_len();
+        if !self.callers.admit(peer, known, config, cx.now.mono) {
+            cx.stats.sampling.calls_refused += 1;
+            return answer(link, own, Vec::new(), cx);
+        }
+        cx.stats.sampling.calls += 1;
+        let newer = book
+            .check(&request.record, cx)
+            .map_err(|_| Code::BadRecord)?;
+        match newer {
+            Some(record) if book.is_proven(&peer) => {
+                book.heard(record, 0, Source::Caller, cx);
+            }
+            Some(record) => self.note_caller(record, addr, book, cx),
+            None => {
+                if !book.is_proven(&peer)
+                    && let Some(record) = book.record_of(&peer).cloned()
+                {
+                    self.note_caller(record, addr, book, cx);
+                }
+            }
+        }
+        let mut seen = BTreeSet::new();
+        for item in request.list.iter().take(cx.config.sampling.push) {
+            if !seen.insert(item.record.value.id) {
+                cx.stats.sampling.repeated += 1;
+                continue;
+            }
+            match self.hear(peer, item, false, book, cx)? {
+                Some(Heard::New) => cx.stats.sampling.pushed += 1,
+                Some(Heard::Full) => cx.stats.sampling.pushed_over_room += 1,
+                _ => {}
+            }
+        }
+        self.absorb(book, cx);
+        let want = usize::from(request.want).min(MAX_LIST);
+        let list = self.view.share(want, &peer, book, cx.rng, cx.now);
+        answer(link, own, list, cx)
+    }
+
+    /// A caller wants to be believed: it waits for the end of the window, when some of those who called are dialled back.
+    fn note_caller(
+        &mut self,
+        record: Verified<PeerRecord>,
+        from: std::net::SocketAddr,
+        book: &Book,
+        cx: &mut Cx<'_>,
+    ) {
+        if record.addrs().next().is_none() {
+            return;
+        }
+        let config = &cx.config.sampling;
+        let tiny = book.proven_len() < config.tiny;
+        let window = if tiny || self.is_young() {
+            config.window_young
+        } else {
+            config.window
+        };
+        let quota = if tiny {
+            config.believed
+        } else {
+            config.believed / 4
+        };
+        // The group is that of the address the call came from; the one in the record is only a claim.
+        let group = book.group_of(from);
+        let quota = if group == crate::peers::Group::ALL {
+            config.believed
+        } else {
+            quota
+        };
+        let lost = self
+            .callers
+            .note(record, &group, quota, config.believed, cx.now.mono + window);
+        cx.stats.sampling.callers_left_out += lost as u64;
+    }
+
+    /// The window of callers is over: those drawn become candidates, if they would win a slot.
+    pub(super) fn believe_callers(&mut self, book: &mut Book, cx: &mut Cx<'_>) {
+        let (drawn, left_out) = self.callers.draw(cx.config.sampling.believed, cx.rng);
+        cx.stats.sampling.callers_left_out += left_out as u64;
+        for record in drawn {
+            let wins = record
+                .addrs()
+                .any(|(_, addr)| self.view.memory.would_win(record.signer().as_bytes(), addr));
+            if wins {
+                book.heard(record, 0, Source::Caller, cx);
+            } else {
+                cx.stats.sampling.callers_ranked_out += 1;
+            }
+        }
+    }
+}
+
+/// The other end of an open link.
+fn open_end(link: LinkId, links: &Links) -> Option<(PeerId, std::net::SocketAddr)> {
+    let link = links.get(link).filter(|link| link.is_open())?;
+    Some((link.peer, link.addr))
+}
+
+fn answer(
+    link: LinkId,
+    own: &Verified<PeerRecord>,
+    list: Vec<ListItem>,
+    cx: &mut Cx<'_>,
+) -> Result<(), Code> {
+    let reply = ExchangeReply {
+        record: own.signed().clone(),
+        list: Bounded::truncated(list),
+    };
+    let reply = Message::ExchangeReply(Box::new(reply));
+    if cx.send(link, Lane::Control, &reply) {
+        Ok(())
+    } else {
+        Err(Code::Stalled)
+    }
+}

@@ -1,0 +1,179 @@
+//! What the others may read: the memory and the stream of samples.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::net::SocketAddr;
+
+use crypto::PeerId;
+use rand::Rng;
+use rand::RngExt as _;
+use rand::seq::SliceRandom as _;
+
+use super::memory::Memory;
+use crate::config::AddressPreset;
+use crate::input::Now;
+use crate::peers::Book;
+use crate::wire::ListItem;
+
+/// Emitted samples among which `sample` chooses, if it is asked for no more.
+const POOL: usize = 32;
+
+/// The memory and the stream of samples.
+#[derive(Debug)]
+pub struct View {
+    pub(super) memory: Memory,
+    /// Emitted samples that are still proven, newest last; at most as many as there are slots.
+    samples: VecDeque<PeerId>,
+}
+
+impl View {
+    pub(super) fn new(slots: usize, preset: AddressPreset, rng: &mut impl Rng) -> Self {
+        Self {
+            memory: Memory::new(slots, preset, rng),
+            samples: VecDeque::new(),
+        }
+    }
+
+    /// The memory.
+    #[must_use]
+    pub const fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// The distinct members of the memory and their proven addresses, in order of id.
+    pub fn peers(&self) -> impl Iterator<Item = (PeerId, SocketAddr)> {
+        self.memory.members()
+    }
+
+    /// Number of distinct members.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.memory.len()
+    }
+
+    /// Whether nobody is in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.memory.is_empty()
+    }
+
+    /// Number of wide groups (/16, /32) among the members; 1 where there are no groups.
+    #[must_use]
+    pub fn group_count(&self) -> usize {
+        self.memory.group_count()
+    }
+
+    /// The estimated number of dialable peers in the network, this node not counted (standard deviation about 6 %). It counts
+    /// what this node could prove itself: unreachable identities do not raise it. `None` while nobody is proven.
+    #[must_use]
+    pub fn size_estimate(&self) -> Option<f64> {
+        self.memory.census().estimate()
+    }
+
+    /// `n` distinct random peers, or all there are: from the last samples that resets of slots emitted, topped up from random
+    /// slots.
+    ///
+    /// One sample is emitted every 5 exchanges, about every 50 s, and the choice is among the last 32 (or `n`); so answers within
+    /// half an hour overlap, and they are independent of each other once all slots have been reset: with 256 slots after
+    /// about three and a half hours.
+    #[must_use]
+    pub fn sample(&self, n: usize, rng: &mut impl Rng) -> Vec<PeerId> {
+        let mut pool: Vec<PeerId> = Vec::new();
+        for peer in self.samples.iter().rev() {
+            if pool.len() >= POOL.max(n) {
+                break;
+            }
+            if !pool.contains(peer) {
+                pool.push(*peer);
+            }
+        }
+        pool.shuffle(rng);
+        pool.truncate(n);
+        if pool.len() < n {
+            let mut taken: BTreeSet<PeerId> = pool.iter().copied().collect();
+            for slot in shuffled(self.memory.slots(), rng) {
+                if pool.len() >= n {
+                    break;
+                }
+                if let Some(peer) = self.memory.holder(slot)
+                    && taken.insert(peer)
+                {
+                    pool.push(peer);
+                }
+            }
+        }
+        pool
+    }
+
+    pub(super) fn emit(&mut self, peer: PeerId) {
+        if self.samples.len() >= self.memory.slots() {
+            self.samples.pop_front();
+        }
+        self.samples.push_back(peer);
+    }
+
+    pub(super) fn forget(&mut self, peer: &PeerId) {
+        self.memory.remove(peer);
+        self.samples.retain(|sample| sample != peer);
+    }
+
+    /// At most `n` records to hand on: distinct peers from random slots, so that a list has the distribution of the memory itself;
+    /// where that gives too few, topped up with proven peers, fair over groups. Never `to` itself.
+    pub(super) fn share(
+        &self,
+        n: usize,
+        to: &PeerId,
+        book: &Book,
+        rng: &mut impl Rng,
+        now: Now,
+    ) -> Vec<ListItem> {
+        let mut taken = BTreeSet::from([*to]);
+        let mut items = Vec::new();
+        let mut add = |peer: PeerId, items: &mut Vec<ListItem>| {
+            if taken.insert(peer)
+                && let Some(item) = book.item_of(&peer, now)
+            {
+                items.push(item);
+            }
+        };
+        for slot in shuffled(self.memory.slots(), rng) {
+            if items.len() >= n {
+                return items;
+            }
+            if let Some(peer) = self.memory.holder(slot) {
+                add(peer, &mut items);
+            }
+        }
+        // All members are in; a bounded number of draws finds more, if there are.
+        if book.proven_len() > self.memory.len() {
+            for _ in 0..2 * n {
+                if items.len() >= n {
+                    break;
+                }
+                if let Some(peer) = book.pick_proven(rng) {
+                    add(peer, &mut items);
+                }
+            }
+        }
+        items
+    }
+
+    #[cfg(test)]
+    pub(super) fn samples(&self) -> impl Iterator<Item = &PeerId> {
+        self.samples.iter()
+    }
+}
+
+/// The numbers below `n` in random order, shuffled as far as they are taken.
+fn shuffled(n: usize, rng: &mut impl Rng) -> impl Iterator<Item = usize> {
+    let mut numbers: Vec<usize> = (0..n).collect();
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        if at >= numbers.len() {
+            return None;
+        }
+        let other = rng.random_range(at..numbers.len());
+        numbers.swap(at, other);
+        at += 1;
+        Some(numbers[at - 1])
+    })
+}
