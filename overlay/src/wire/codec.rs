@@ -5,7 +5,7 @@ use postcard::ser_flavors::Flavor;
 use serde::{Deserialize, Serialize};
 
 use super::message::{ListItem, MAX_RANGE_IDS, Message, RangeContent, Reconcile};
-use super::record::{PeerRecord, WireAddr};
+use super::record::PeerRecord;
 use super::{VERSION, gossip, max_len, tag};
 
 /// Why bytes are no message. Everything but [`UnknownTag`](Self::UnknownTag) is the sender's fault and closes the link.
@@ -106,11 +106,11 @@ pub fn decode(frame: &Bytes) -> Result<Message, DecodeError> {
         return Err(DecodeError::Short(frame.len()));
     };
     let (tag, len, max) = (*tag, frame.len(), max_len(*tag));
-    if len > max {
-        return Err(DecodeError::TooLong { tag, len, max });
-    }
     if *version != VERSION {
         return Err(DecodeError::Version(*version));
+    }
+    if len > max {
+        return Err(DecodeError::TooLong { tag, len, max });
     }
     let message = match tag {
         tag::HELLO => Message::Hello(body(bytes)?),
@@ -181,13 +181,9 @@ fn check(message: &Message) -> Result<(), DecodeError> {
             if hello.min_version == 0 || hello.min_version > hello.max_version {
                 return Err(DecodeError::Invalid("an empty range of versions"));
             }
-            check_record(&hello.record.value)?;
-            check_addr(hello.observed)
+            check_record(&hello.record.value)
         }
-        Message::Accept(accept) => {
-            check_record(&accept.record.value)?;
-            check_addr(accept.observed)
-        }
+        Message::Accept(accept) => check_record(&accept.record.value),
         Message::ExchangeRequest(request) => {
             check_record(&request.record.value)?;
             check_list(&request.list)
@@ -201,20 +197,11 @@ fn check(message: &Message) -> Result<(), DecodeError> {
     }
 }
 
-/// One address has one spelling: IPv4 is never written as IPv6.
-const MAPPED: DecodeError = DecodeError::Invalid("an IPv4 address written as IPv6");
-
-fn check_addr(addr: WireAddr) -> Result<(), DecodeError> {
-    if addr.0.ip() == addr.0.ip().to_canonical() {
-        Ok(())
-    } else {
-        Err(MAPPED)
-    }
-}
-
 fn check_record(record: &PeerRecord) -> Result<(), DecodeError> {
     match record.ipv6 {
-        Some((ip, _)) if ip.to_ipv4_mapped().is_some() => Err(MAPPED),
+        Some((ip, _)) if ip.to_ipv4_mapped().is_some() => {
+            Err(DecodeError::Invalid("an IPv4 address written as IPv6"))
+        }
         _ => Ok(()),
     }
 }

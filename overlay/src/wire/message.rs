@@ -189,7 +189,7 @@ pub enum RangeContent {
     Fingerprint {
         /// How many ids the sender has in the range.
         count: u32,
-        /// First 16 bytes of the keyed hash over the sum of the ids' keyed hashes.
+        /// Their [`Fingerprint`](super::Fingerprint) under the session's key.
         fingerprint: [u8; 16],
     },
     /// All ids the sender has in the range.

@@ -2,6 +2,7 @@
 
 mod bounded;
 mod codec;
+mod fingerprint;
 mod gossip;
 mod header;
 mod message;
@@ -11,6 +12,7 @@ pub mod tag;
 
 pub use bounded::Bounded;
 pub use codec::{DecodeError, decode, encode, tag_of};
+pub use fingerprint::Fingerprint;
 pub use header::{MessageHeader, body_of};
 pub use message::*;
 pub use record::{PeerRecord, RECORD_AHEAD_S, RECORD_REISSUE_S, RECORD_VALID_S, WireAddr};
@@ -41,3 +43,8 @@ crate::stats::counters! {
         lane_full,
     }
 }
+
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod samples;
