@@ -6,6 +6,8 @@
 #![allow(dead_code)]
 
 mod builder;
+pub mod config;
+pub mod data_dir;
 pub mod faults;
 mod handle;
 mod node;

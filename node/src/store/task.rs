@@ -435,11 +435,22 @@ impl Writer {
 
     fn step(&mut self, first: Order) {
         let group = self.gather(first);
-        let waiting = (group.rows.len(), group.bytes);
         self.begun = Some(Instant::now());
-        self.commit(group);
-        self.shared.rows.fetch_sub(waiting.0, Ordering::Relaxed);
-        self.shared.bytes.fetch_sub(waiting.1, Ordering::Relaxed);
+        let written = self.write(&group);
+        // Before anybody is told, so that who is told does not find its own rows waiting still.
+        self.shared
+            .rows
+            .fetch_sub(group.rows.len(), Ordering::Relaxed);
+        self.shared.bytes.fetch_sub(group.bytes, Ordering::Relaxed);
+        if !written {
+            return; // flushes learn it by their channel closing
+        }
+        if let Some(token) = group.last {
+            (self.report)(StoreEvent::Persisted { token });
+        }
+        for done in group.flushes {
+            let _ = done.send(());
+        }
     }
 
     fn gather(&mut self, first: Order) -> Group {
@@ -466,22 +477,21 @@ impl Writer {
         group
     }
 
-    fn commit(&self, group: Group) {
+    /// Whether all rows of the group are durable now.
+    fn write(&self, group: &Group) -> bool {
         if self.failed() {
-            return; // flushes learn it by their channel closing
+            return false;
         }
-        if let Some(token) = group.last {
-            faults::hit(FaultPoint::BeforePersist);
-            if let Err(error) = self.shared.store.write(&group.rows) {
-                fail(&self.shared, &*self.report, error);
-                return;
-            }
-            faults::hit(FaultPoint::AfterPersist);
-            (self.report)(StoreEvent::Persisted { token });
+        if group.rows.is_empty() {
+            return true;
         }
-        for done in group.flushes {
-            let _ = done.send(());
+        faults::hit(FaultPoint::BeforePersist);
+        if let Err(error) = self.shared.store.write(&group.rows) {
+            fail(&self.shared, &*self.report, error);
+            return false;
         }
+        faults::hit(FaultPoint::AfterPersist);
+        true
     }
 }
 
