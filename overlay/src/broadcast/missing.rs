@@ -1,0 +1,562 @@
+//! What neighbors announced and nobody has pushed yet: when to ask for it, and whom.
+//!
+//! Plumtree (Leitao, Pereira, Rodrigues, SRDS 2007) asks after a fixed time, so that a backlog, where everything is late, is
+//! pulled a second time. Here an id is asked for when its time is up (round trip + usual lag + 4 deviations, as RFC 6298 does
+//! for retransmission) *and* either ids announced after it have arrived in the meantime, or nothing new arrives at all. The
+//! first is the evidence that RACK (RFC 8985) uses, with its reordering window that grows when an ask turns out to be
+//! needless. The number of open asks is a window that grows with useful answers and halves with needless asks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use super::Config;
+use super::slots::{MAX_SLOTS, Slot, Slots};
+use crate::wire::ShortId;
+
+const WINDOW_START: u32 = 64;
+const WINDOW_MIN: u32 = 8;
+const WINDOW_MAX: u32 = 1024;
+const REORDER_MIN: Duration = Duration::from_millis(5);
+const REORDER_MAX: Duration = Duration::from_secs(2);
+/// After this long without a needless ask the reordering window halves.
+const REORDER_CALM: Duration = Duration::from_secs(10);
+/// Announced this long ago, an id is asked for however much else arrives.
+const HARD_WAIT: Duration = Duration::from_secs(3);
+/// Bounds of the wait for an answer before the first doubling.
+const ANSWER_MIN: Duration = Duration::from_millis(40);
+const ANSWER_MAX: Duration = Duration::from_secs(2);
+/// How often an overdue answer is waited for again because its link is busy delivering.
+const BUSY_WAITS: u8 = 3;
+/// Open asks to one link, and to one that broke its promises.
+const ASKS_PER_LINK: u32 = 512;
+const ASKS_DEMOTED: u32 = 8;
+/// How long an id waits that only such links announced, when they have their share of asks.
+const DISTRUST_WAIT: Duration = Duration::from_millis(500);
+/// Overdue or given-up asks remembered, to recognise their late answers.
+const LATE: usize = 4096;
+/// Ids looked at in one step.
+const STEP: usize = 1024;
+/// This many missing at once, none asked for yet, is a backlog.
+const BACKLOG: usize = 64;
+
+/// A mean and a deviation after RFC 6298, in microseconds.
+#[derive(Clone, Copy, Debug)]
+struct Smoothed {
+    mean: u64,
+    dev: u64,
+}
+
+impl Smoothed {
+    fn sample(&mut self, value: Duration) {
+        let value = u64::try_from(value.as_micros()).unwrap_or(u64::MAX / 16);
+        let value = value.min(60_000_000);
+        self.dev = (3 * self.dev + self.mean.abs_diff(value)) / 4;
+        self.mean = (7 * self.mean + value) / 8;
+    }
+
+    const fn bound(&self) -> Duration {
+        Duration::from_micros(self.mean + 4 * self.dev)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Ask {
+    slot: Slot,
+    at: Instant,
+    once: bool,
+    /// To a link that broke its promises: outside the window, so that bait takes no room from others.
+    demoted: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Miss {
+    first: Instant,
+    announcers: Vec<Slot>,
+    tried: Slots,
+    asks: Vec<Ask>,
+    /// Key of its entry in `waiting`, once it was asked for.
+    due: Option<Instant>,
+    /// Since when a link must have delivered to count as busy.
+    checked: Instant,
+    misses: u8,
+    rounds: u8,
+    waits: u8,
+}
+
+/// What is known of a link at the moment of asking.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Standing {
+    /// Its round trip.
+    pub(super) rtt: Duration,
+    /// It announced what it did not deliver.
+    pub(super) demoted: bool,
+    /// When it last delivered a whole message.
+    pub(super) active: Instant,
+}
+
+/// What became of an announced id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// The first announcement.
+    New,
+    /// One more announcer.
+    More,
+    /// Not remembered: a cap is reached.
+    Full,
+}
+
+/// What had been known of a message that has arrived.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Found {
+    /// Who had announced it.
+    pub(super) announcers: Slots,
+    /// Who announced it first, and when.
+    pub(super) first: Option<(Slot, Instant)>,
+    /// The link that brought it had been asked; `true` = for this once.
+    pub(super) answered: Option<bool>,
+    /// Another link had been asked: needlessly.
+    pub(super) needless: bool,
+}
+
+/// What is to be done now.
+#[derive(Debug, Default)]
+pub(super) struct Due {
+    /// Whom to ask for what.
+    pub(super) asks: Vec<(Slot, ShortId)>,
+    /// The asks are for this once only: what is late may just be queued.
+    pub(super) once: bool,
+    /// Links whose answer is overdue, one entry per ask.
+    pub(super) broken: Vec<Slot>,
+    /// Ids given up.
+    pub(super) abandoned: u64,
+}
+
+/// The ids announced and not yet here. See the head of this file.
+#[derive(Debug)]
+pub(super) struct Missing {
+    map: BTreeMap<ShortId, Miss>,
+    /// Not asked for yet, in order of announcement.
+    fresh: BTreeSet<(Instant, ShortId)>,
+    /// Asked for (or put off), by the time of the next look.
+    waiting: BTreeSet<(Instant, ShortId)>,
+    late: BTreeMap<(ShortId, Slot), bool>,
+    listed: Vec<u32>,
+    open: Vec<u32>,
+    open_total: u32,
+    window: u32,
+    lag: Smoothed,
+    answer: Smoothed,
+    reorder: Duration,
+    /// Time of announcement of the latest-announced message that has arrived.
+    front: Option<Instant>,
+    last_new: Option<Instant>,
+    last_needless: Option<Instant>,
+    look: Option<Instant>,
+}
+
+impl Default for Missing {
+    fn default() -> Self {
+        Self {
+            map: BTreeMap::new(),
+            fresh: BTreeSet::new(),
+            waiting: BTreeSet::new(),
+            late: BTreeMap::new(),
+            listed: vec![0; MAX_SLOTS],
+            open: vec![0; MAX_SLOTS],
+            open_total: 0,
+            window: WINDOW_START,
+            lag: Smoothed {
+                mean: 0,
+                dev: 10_000,
+            },
+            answer: Smoothed {
+                mean: 0,
+                dev: 25_000,
+            },
+            reorder: REORDER_MIN,
+            front: None,
+            last_new: None,
+            last_needless: None,
+            look: None,
+        }
+    }
+}
+
+impl Missing {
+    /// Number of ids missing.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    /// Late because of queues rather than of somebody's failure, as far as can be told.
+    pub(super) fn backlogged(&self, now: Instant) -> bool {
+        let lately = |at: Instant| now.saturating_duration_since(at) < Duration::from_secs(1);
+        self.fresh.len() >= BACKLOG || self.last_needless.is_some_and(lately)
+    }
+
+    /// Whether it is missing.
+    pub(super) fn has(&self, short: &ShortId) -> bool {
+        self.map.contains_key(short)
+    }
+
+    /// How long to wait for a push after an announcement by a link of this round trip.
+    pub(super) fn delay(&self, rtt: Duration, config: &Config) -> Duration {
+        (rtt + self.lag.bound()).clamp(config.ask_floor, config.ask_ceiling)
+    }
+
+    /// A neighbor announced an id that is not here. `share` is how many ids one link may keep on the list.
+    pub(super) fn heard(
+        &mut self,
+        short: ShortId,
+        slot: Slot,
+        rtt: Duration,
+        share: usize,
+        now: Instant,
+        config: &Config,
+    ) -> Heard {
+        let listed = &mut self.listed[usize::from(slot)];
+        if *listed as usize >= share {
+            return Heard::Full;
+        }
+        if let Some(miss) = self.map.get_mut(&short) {
+            if miss.announcers.contains(&slot) || miss.announcers.len() >= config.announcers {
+                return Heard::Full;
+            }
+            miss.announcers.push(slot);
+            *listed += 1;
+            return Heard::More;
+        }
+        if self.map.len() >= config.missing {
+            return Heard::Full;
+        }
+        *listed += 1;
+        let miss = Miss {
+            first: now,
+            announcers: vec![slot],
+            tried: Slots::default(),
+            asks: Vec::new(),
+            due: None,
+            checked: now,
+            misses: 0,
+            rounds: 0,
+            waits: 0,
+        };
+        self.map.insert(short, miss);
+        self.fresh.insert((now, short));
+        if self.look.is_none() {
+            self.look = Some(now + self.delay(rtt, config));
+        }
+        Heard::New
+    }
+
+    /// The first whole copy has come from `from` (`None` = not from a neighbor).
+    pub(super) fn arrived(&mut self, short: &ShortId, from: Option<Slot>, now: Instant) -> Found {
+        self.last_new = Some(now);
+        let Some(miss) = self.take(short) else {
+            self.lag.sample(Duration::ZERO);
+            self.front = self.front.max(Some(now));
+            return Found::default();
+        };
+        self.front = self.front.max(Some(miss.first));
+        let mut found = Found {
+            first: miss.announcers.first().map(|slot| (*slot, miss.first)),
+            ..Found::default()
+        };
+        for slot in &miss.announcers {
+            found.announcers.insert(*slot);
+        }
+        let mut asked = false;
+        for ask in &miss.asks {
+            asked = true;
+            if Some(ask.slot) == from {
+                found.answered = Some(ask.once);
+                self.answer.sample(now.saturating_duration_since(ask.at));
+            } else {
+                found.needless = true;
+                self.remember_late(*short, ask.slot, ask.once);
+            }
+        }
+        if let Some(slot) = from
+            && found.answered.is_none()
+        {
+            // An answer that was given up comes after all.
+            found.answered = self.late.remove(&(*short, slot));
+        }
+        if found.answered.is_some() {
+            found.needless = false; // two were asked: that is not the push coming late
+            self.window = (self.window + 1).min(WINDOW_MAX);
+            self.calm_down(now);
+        } else {
+            self.lag.sample(now.saturating_duration_since(miss.first));
+            if asked {
+                self.was_needless(now);
+            }
+        }
+        found
+    }
+
+    /// One more copy has come: was it asked for? `Some(once)` if so.
+    pub(super) fn late_answer(&mut self, short: &ShortId, slot: Slot) -> Option<bool> {
+        self.late.remove(&(*short, slot))
+    }
+
+    /// A message was asked for although its push was on the way.
+    pub(super) fn was_needless(&mut self, now: Instant) {
+        let again = |at: Instant| now.saturating_duration_since(at) < Duration::from_millis(20);
+        if !self.last_needless.is_some_and(again) {
+            self.reorder = (self.reorder * 2).min(REORDER_MAX);
+            self.window = (self.window / 2).max(WINDOW_MIN);
+        }
+        self.last_needless = Some(now);
+    }
+
+    fn calm_down(&mut self, now: Instant) {
+        if let Some(at) = self.last_needless
+            && now.saturating_duration_since(at) >= REORDER_CALM
+        {
+            self.reorder = (self.reorder / 2).max(REORDER_MIN);
+            self.last_needless = (self.reorder > REORDER_MIN).then_some(now);
+        }
+    }
+
+    fn remember_late(&mut self, short: ShortId, slot: Slot, once: bool) {
+        if self.late.len() >= LATE {
+            self.late.pop_first(); // any: ids are hashes
+        }
+        self.late.insert((short, slot), once);
+    }
+
+    fn take(&mut self, short: &ShortId) -> Option<Miss> {
+        let miss = self.map.remove(short)?;
+        match miss.due {
+            Some(due) => self.waiting.remove(&(due, *short)),
+            None => self.fresh.remove(&(miss.first, *short)),
+        };
+        for slot in &miss.announcers {
+            let listed = &mut self.listed[usize::from(*slot)];
+            *listed = listed.saturating_sub(1);
+        }
+        for ask in &miss.asks {
+            self.close(*ask);
+        }
+        Some(miss)
+    }
+
+    fn close(&mut self, ask: Ask) {
+        let open = &mut self.open[usize::from(ask.slot)];
+        *open = open.saturating_sub(1);
+        if !ask.demoted {
+            self.open_total = self.open_total.saturating_sub(1);
+        }
+    }
+
+    /// A link is gone: it has announced nothing and owes nothing.
+    pub(super) fn forget(&mut self, slot: Slot, now: Instant) {
+        let mut touched = Vec::new();
+        for (short, miss) in &self.map {
+            if miss.announcers.contains(&slot) {
+                touched.push(*short);
+            }
+        }
+        for short in touched {
+            let Some(mut miss) = self.take(&short) else {
+                continue;
+            };
+            miss.announcers.retain(|other| *other != slot);
+            if miss.announcers.is_empty() {
+                continue;
+            }
+            let before = miss.asks.len();
+            miss.asks.retain(|ask| ask.slot != slot);
+            for announcer in &miss.announcers {
+                self.listed[usize::from(*announcer)] += 1;
+            }
+            for ask in &miss.asks {
+                self.open[usize::from(ask.slot)] += 1;
+                self.open_total += u32::from(!ask.demoted);
+            }
+            if before > 0 && miss.asks.is_empty() {
+                miss.due = Some(now); // ask another at once
+            }
+            match miss.due {
+                Some(due) => self.waiting.insert((due, short)),
+                None => self.fresh.insert((miss.first, short)),
+            };
+            self.map.insert(short, miss);
+        }
+        self.late.retain(|(_, who), _| *who != slot);
+    }
+
+    /// When to look again.
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        let waiting = self.waiting.first().map(|(at, _)| *at);
+        match (waiting, self.look) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// What is to be asked for now, and of whom. `standing` = `None` for a link that is gone.
+    pub(super) fn take_due(
+        &mut self,
+        now: Instant,
+        standing: impl Fn(Slot) -> Option<Standing>,
+        config: &Config,
+    ) -> Due {
+        let mut due = Due {
+            once: self.backlogged(now),
+            ..Due::default()
+        };
+        self.take_overdue(now, &standing, config, &mut due);
+        if self.look.is_some_and(|at| at <= now) {
+            self.look = self.take_fresh(now, &standing, config, &mut due);
+        }
+        due
+    }
+
+    fn take_overdue(
+        &mut self,
+        now: Instant,
+        standing: &impl Fn(Slot) -> Option<Standing>,
+        config: &Config,
+        due: &mut Due,
+    ) {
+        for _ in 0..STEP {
+            let Some(&(at, short)) = self.waiting.first() else {
+                return;
+            };
+            if at > now {
+                return;
+            }
+            self.waiting.pop_first();
+            let Some(miss) = self.map.get_mut(&short) else {
+                continue;
+            };
+            let busy = |ask: &Ask| standing(ask.slot).is_some_and(|it| it.active > miss.checked);
+            if miss.waits < BUSY_WAITS && miss.asks.iter().any(busy) {
+                miss.waits += 1;
+                miss.checked = now;
+                let again = now + self.answer.bound().clamp(ANSWER_MIN, ANSWER_MAX);
+                miss.due = Some(again);
+                self.waiting.insert((again, short));
+                continue;
+            }
+            let asks = std::mem::take(&mut miss.asks);
+            if !asks.is_empty() {
+                miss.misses = miss.misses.saturating_add(1);
+            }
+            for ask in asks {
+                due.broken.push(ask.slot);
+                self.close(ask);
+                self.remember_late(short, ask.slot, ask.once);
+            }
+            self.ask(short, now, standing, config, due);
+        }
+    }
+
+    fn take_fresh(
+        &mut self,
+        now: Instant,
+        standing: &impl Fn(Slot) -> Option<Standing>,
+        config: &Config,
+        due: &mut Due,
+    ) -> Option<Instant> {
+        for _ in 0..STEP {
+            let &(first, short) = self.fresh.first()?;
+            let announcer = self
+                .map
+                .get(&short)
+                .and_then(|miss| miss.announcers.first());
+            let rtt = announcer.and_then(|slot| standing(*slot)).map(|it| it.rtt);
+            let delay = self.delay(rtt.unwrap_or_default(), config);
+            if now < first + delay {
+                return Some(first + delay);
+            }
+            let overtaken = self
+                .front
+                .is_some_and(|front| front >= first + self.reorder);
+            let quiet_at = self.last_new.map_or(now, |at| at + delay);
+            if !overtaken && now < quiet_at && now < first + HARD_WAIT {
+                return Some(quiet_at.min(now + config.ask_floor));
+            }
+            if self.open_total >= self.window {
+                return Some(now + config.ask_floor / 2);
+            }
+            self.fresh.pop_first();
+            self.ask(short, now, standing, config, due);
+        }
+        Some(now)
+    }
+
+    /// Asks the next announcer: one that has not been asked in this round, rather one that keeps its promises.
+    fn ask(
+        &mut self,
+        short: ShortId,
+        now: Instant,
+        standing: &impl Fn(Slot) -> Option<Standing>,
+        config: &Config,
+        due: &mut Due,
+    ) {
+        let Some(miss) = self.map.get_mut(&short) else {
+            return;
+        };
+        let mut wait = Duration::ZERO;
+        let wanted = if miss.misses >= 2 { 2 } else { 1 };
+        let mut window_full = false;
+        let mut distrusted = false;
+        for demoted in [false, true] {
+            for slot in &miss.announcers {
+                let Some(it) = standing(*slot) else { continue };
+                if miss.asks.len() >= wanted || it.demoted != demoted || miss.tried.has(*slot) {
+                    continue;
+                }
+                let open = &mut self.open[usize::from(*slot)];
+                if demoted && *open >= ASKS_DEMOTED {
+                    distrusted = true;
+                    continue;
+                }
+                if !demoted && (*open >= ASKS_PER_LINK || self.open_total >= self.window) {
+                    window_full = true;
+                    continue;
+                }
+                *open += 1;
+                self.open_total += u32::from(!demoted);
+                miss.tried.insert(*slot);
+                miss.asks.push(Ask {
+                    slot: *slot,
+                    at: now,
+                    once: due.once,
+                    demoted,
+                });
+                due.asks.push((*slot, short));
+                let bound = self.answer.bound().max(it.rtt * 2 + config.ask_floor);
+                wait = wait.max(bound.clamp(ANSWER_MIN, ANSWER_MAX) * (1 << miss.misses.min(2)));
+            }
+        }
+        if miss.asks.is_empty() {
+            wait = if window_full {
+                config.ask_floor
+            } else {
+                miss.rounds += 1;
+                miss.tried = Slots::default();
+                if distrusted {
+                    DISTRUST_WAIT
+                } else {
+                    config.ask_floor
+                }
+            };
+            if miss.rounds >= config.ask_rounds {
+                miss.due = None;
+                let first = miss.first;
+                self.fresh.insert((first, short)); // where `take` looks for it
+                self.take(&short);
+                due.abandoned += 1;
+                return;
+            }
+        }
+        miss.checked = now;
+        miss.due = Some(now + wait);
+        self.waiting.insert((now + wait, short));
+    }
+}

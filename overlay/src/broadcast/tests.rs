@@ -1,0 +1,5 @@
+//! Tests of the room: parts of it one by one, and whole networks of it in virtual time.
+
+mod parts;
+mod trees;
+mod world;
