@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use crypto::MessageId;
 
 use super::Broadcast;
@@ -9,17 +10,20 @@ use super::missing::Found;
 use super::slots::Slot;
 use crate::cx::Cx;
 use crate::input::LinkId;
-use crate::neighbors::Links;
-use crate::wire::Branch;
+use crate::messages::{Admission, Messages, admit};
+use crate::neighbors::{Code, Links};
+use crate::wire::{Branch, Gossip};
 
 /// So many times in a row another link must be earlier to become the supplier.
 const RACES: u8 = 3;
 /// So many times in a row a push must be missing, while everything is late, before its supplier counts as failed.
 const FAILURES_IN_BACKLOG: u8 = 3;
+/// A link that goes on pushing what it was told not to is told again after this long: it may have forgotten the author.
+const PRUNE_AGAIN: Duration = Duration::from_secs(1);
 
 /// What admission said of a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Copied {
+pub(super) enum Copied {
     /// Verified, and seen for the first time.
     First,
     /// Seen before.
@@ -29,9 +33,44 @@ pub enum Copied {
 }
 
 impl Broadcast {
+    /// A whole message came live. What is verified and new goes to `messages`; a bad signature is the neighbor's fault, since it
+    /// should have checked, and closes the link.
+    pub fn on_gossip(
+        &mut self,
+        link: LinkId,
+        gossip: Gossip,
+        frame: Bytes,
+        links: &Links,
+        messages: &Messages,
+        cx: &mut Cx<'_>,
+    ) {
+        let Some(peer) = links.get(link).map(|link| link.peer) else {
+            return;
+        };
+        let header = gossip.signed.value.clone();
+        let (author, len) = (header.author, frame.len());
+        let (id, copied) = match admit(gossip, frame, (link, peer), false, messages, cx) {
+            Admission::Arrival(arrival) => {
+                let id = arrival.id;
+                self.arrivals.push(*arrival);
+                (id, Copied::First)
+            }
+            Admission::Duplicate(id) => (id, Copied::Again),
+            Admission::Refused(_) => (header.id(cx.network), Copied::Refused),
+            Admission::BadSignature => {
+                cx.stats.broadcast.copies += 1;
+                cx.stats.broadcast.bad_signatures += 1;
+                cx.close(link, Code::BadSignature);
+                self.faults.push((link, Code::BadSignature));
+                return;
+            }
+        };
+        self.on_copy(link, id, author, len, copied, links, cx);
+    }
+
     /// A whole message of `len` bytes came over a link and admission has spoken.
     #[expect(clippy::too_many_arguments, reason = "the facts of one copy")]
-    pub fn on_copy(
+    pub(super) fn on_copy(
         &mut self,
         link: LinkId,
         id: MessageId,
@@ -243,15 +282,15 @@ impl Broadcast {
         {
             return; // never the last supplier
         }
-        if !state.in_pruned.insert(slot) {
-            let Some(edge) = self.edges.get_mut(&link) else {
-                return;
-            };
-            if now < edge.prune_again {
-                cx.stats.broadcast.prunes_held += 1;
-                return;
-            }
-            edge.prune_again = now + Duration::from_secs(1);
+        let again = !state.in_pruned.insert(slot);
+        let Some(edge) = self.edges.get_mut(&link) else {
+            return;
+        };
+        if now >= edge.prune_again {
+            edge.prune_again = now + PRUNE_AGAIN;
+        } else if again {
+            cx.stats.broadcast.prunes_held += 1;
+            return;
         }
         Self::send_prune(link, Branch::Author(author), cx);
     }

@@ -48,7 +48,9 @@ struct Smoothed {
 
 impl Smoothed {
     fn sample(&mut self, value: Duration) {
-        let value = u64::try_from(value.as_micros()).unwrap_or(u64::MAX / 16);
+        // One outlier must not stretch everything: a value counts as at most twice what is usual so far.
+        let usual = 2 * (self.mean + 4 * self.dev) + 20_000;
+        let value = u64::try_from(value.as_micros()).map_or(usual, |value| value.min(usual));
         let value = value.min(60_000_000);
         self.dev = (3 * self.dev + self.mean.abs_diff(value)) / 4;
         self.mean = (7 * self.mean + value) / 8;

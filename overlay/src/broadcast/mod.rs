@@ -34,7 +34,6 @@ use crate::neighbors::{Change, Code, Links};
 use crate::wire::{Announce, Bounded, Graft, MAX_ANNOUNCE, Message, short_id};
 
 use authors::Authors;
-pub use copies::Copied;
 use edges::Edge;
 use missing::{Heard, Missing, Standing};
 pub use push::Frames;

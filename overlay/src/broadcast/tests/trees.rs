@@ -86,10 +86,8 @@ fn silent_parents_censor_nobody() {
 
 #[test]
 fn a_burst_is_not_pulled_twice() {
-    for (seed, latency, rate, size) in [
-        (7, (0, 1), 12_500_000, 300),
-        (8, (5, 40), 12_500_000, 300),
-    ] {
+    for (seed, latency, rate, size) in [(7, (0, 1), 12_500_000, 300), (8, (5, 40), 12_500_000, 300)]
+    {
         let mut world = World::random(30, 5, seed, latency);
         for link in 1..=150 {
             world.slow(crate::input::LinkId(link), rate);

@@ -12,7 +12,8 @@ use rand::rngs::ChaCha12Rng;
 use rand::{RngExt as _, SeedableRng as _};
 
 use crate::action::Action;
-use crate::broadcast::{Broadcast, Copied, Counters};
+use crate::broadcast::copies::Copied;
+use crate::broadcast::{Broadcast, Counters};
 use crate::input::{Lane, LinkId};
 use crate::messages::Accepted;
 use crate::neighbors::{Change, Link, Links, Phase};
