@@ -15,6 +15,7 @@
 mod authors;
 mod copies;
 mod edges;
+mod gossip;
 mod missing;
 mod push;
 mod recent;

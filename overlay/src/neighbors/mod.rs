@@ -2,23 +2,31 @@
 //!
 //! A connection starts in its *greeting*: the dialler says hello, the acceptor answers accept or refuse. Then it is open: a
 //! *visit*, which closes when idle, or a *neighbor*, which is kept. Outbound neighbors are drawn from the memory
-//! (`sampling`), inbound ones are a separate pool under one table of caps; neither pool can displace the other, so whoever fills the
+//! (`sampling`), inbound ones are a separate pool under [`admission`]; neither pool can displace the other, so whoever fills the
 //! inbound pool wins nothing in the outbound one (Heilman et al. 2015).
 
+mod admission;
+mod clock;
 mod code;
+mod greeting;
 mod links;
+mod upkeep;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crypto::{PeerId, Verified};
+use rand::RngExt as _;
 
 pub use code::Code;
 pub use links::{Link, Links, Phase};
 
-use crate::input::{DialError, DialId, LinkId};
-use crate::peers::DialPurpose;
-use crate::wire::PeerRecord;
+use crate::action::Event;
+use crate::cx::Cx;
+use crate::input::{DialError, DialId, LinkId, Lost};
+use crate::peers::{Book, DialPurpose, Own};
+use crate::wire::{Message, PeerRecord, Purpose};
 
 crate::stats::counters! {
     /// Links, admissions, evictions.
@@ -154,4 +162,242 @@ pub enum Change {
         /// Why; `Err(code)` = the peer answered and refused.
         reason: Result<DialError, Code>,
     },
+}
+
+/// A ping that is under way.
+#[derive(Clone, Copy, Debug)]
+struct Ping {
+    nonce: u64,
+    sent: Instant,
+    /// Close the link if the answer does not come within the timeout.
+    vital: bool,
+}
+
+/// The part: the greeting of every connection and the upkeep of both pools.
+#[derive(Debug)]
+pub struct Neighbors {
+    links: Links,
+    own: Own,
+    changes: Vec<Change>,
+    greetings: BTreeMap<LinkId, greeting::Greeting>,
+    /// Links on which we asked to become neighbors, and until when the answer may take.
+    requests: BTreeMap<LinkId, Instant>,
+    pings: BTreeMap<LinkId, Ping>,
+    clock: clock::ClockWatch,
+    upkeep: upkeep::Upkeep,
+    /// Secret that decides which groups are protected from eviction.
+    eviction_key: [u8; 32],
+    leaving: bool,
+}
+
+impl Neighbors {
+    /// A node without links.
+    #[must_use]
+    pub fn new(own: Own, anchors: &[(PeerId, SocketAddr)], cx: &mut Cx<'_>) -> Self {
+        Self {
+            links: Links::default(),
+            own,
+            changes: Vec::new(),
+            greetings: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            pings: BTreeMap::new(),
+            clock: clock::ClockWatch::default(),
+            upkeep: upkeep::Upkeep::new(anchors, cx),
+            eviction_key: cx.rng.random(),
+            leaving: false,
+        }
+    }
+
+    /// The table of connections.
+    #[must_use]
+    pub fn links(&self) -> &Links {
+        &self.links
+    }
+
+    /// The own record.
+    #[must_use]
+    pub fn own(&self) -> &Own {
+        &self.own
+    }
+
+    /// Our clock minus the median of our outbound neighbors' clocks, milliseconds, once enough groups are known.
+    #[must_use]
+    pub fn clock_offset_ms(&self) -> Option<i64> {
+        self.clock.offset_ms()
+    }
+
+    /// The address most outbound peers see us at.
+    #[must_use]
+    pub fn observed(&self) -> Option<SocketAddr> {
+        self.clock.observed()
+    }
+
+    /// Takes the facts of this step.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// The earliest deadline.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Instant> {
+        [Some(self.own.next_timeout()), self.upkeep.next_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// A frame arrived on a link: it is alive and in use.
+    pub fn touched(&mut self, link: LinkId, now: Instant) {
+        self.links.update(link, |link| link.last_in = now);
+    }
+
+    /// Credits a link with first deliveries of new messages.
+    pub fn credit(&mut self, link: LinkId, first_deliveries: u32) {
+        self.links.update(link, |link| {
+            link.usefulness = link.usefulness.saturating_add(u64::from(first_deliveries))
+        });
+    }
+
+    /// A connection ended.
+    pub fn on_disconnected(&mut self, id: LinkId, reason: &Lost, book: &mut Book, cx: &mut Cx<'_>) {
+        cx.out.forget(id);
+        self.requests.remove(&id);
+        self.pings.remove(&id);
+        if let Some(greeting) = self.greetings.remove(&id) {
+            let code = match reason {
+                Lost::ClosedByPeer(code) => {
+                    Err(Code::from_u16(u16::try_from(*code).unwrap_or(u16::MAX)))
+                }
+                _ => Ok(DialError::Handshake),
+            };
+            self.greeting_failed(greeting, code, book, cx);
+        }
+        self.drop_link(id, lost_code(reason), cx);
+        self.links.remove(id);
+    }
+
+    /// Marks a link as closing: it carries nothing more, and what was on it is reported.
+    fn drop_link(&mut self, id: LinkId, code: u32, cx: &mut Cx<'_>) {
+        let Some(link) = self.links.get(id) else {
+            return;
+        };
+        let (peer, was_open, was_neighbor) = (link.peer, link.is_open(), link.is_neighbor());
+        self.links.update(id, |link| link.phase = Phase::Closing);
+        if was_neighbor {
+            self.neighbor_down(id, peer, code, cx);
+        }
+        if was_open {
+            self.changes.push(Change::Closed { link: id, peer });
+        }
+    }
+
+    /// Closes a link for a reason. Idempotent.
+    pub fn close(&mut self, id: LinkId, code: Code, book: &mut Book, cx: &mut Cx<'_>) {
+        if self
+            .links
+            .get(id)
+            .is_none_or(|link| link.phase == Phase::Closing)
+        {
+            return;
+        }
+        self.requests.remove(&id);
+        self.pings.remove(&id);
+        if let Some(greeting) = self.greetings.remove(&id) {
+            self.greeting_failed(greeting, Err(code), book, cx);
+        }
+        self.drop_link(id, u32::from(code.to_u16()), cx);
+        cx.close(id, code);
+    }
+
+    /// Closes every link of a peer, for a ban.
+    pub fn close_peer(&mut self, peer: &PeerId, code: Code, book: &mut Book, cx: &mut Cx<'_>) {
+        let ids: Vec<LinkId> = self
+            .links
+            .iter()
+            .filter(|(_, link)| link.peer == *peer)
+            .map(|(id, _)| id)
+            .collect();
+        for id in ids {
+            self.close(id, code, book, cx);
+        }
+    }
+
+    /// Says goodbye on every link; from now on nobody is dialled or admitted.
+    pub fn leave(&mut self, book: &mut Book, cx: &mut Cx<'_>) {
+        self.leaving = true;
+        let ids: Vec<LinkId> = self.links.iter().map(|(id, _)| id).collect();
+        for id in ids {
+            self.close(id, Code::Goodbye, book, cx);
+        }
+    }
+
+    fn neighbor_up(&mut self, id: LinkId, cx: &mut Cx<'_>) {
+        let now = cx.now.mono;
+        let Some((peer, addr, outbound)) = self.links.update(id, |link| {
+            link.kind = Purpose::Neighbor;
+            link.neighbor_since = Some(now);
+            (link.peer, link.addr, link.outbound)
+        }) else {
+            return;
+        };
+        cx.stats.neighbors.neighbors_up += 1;
+        self.upkeep.note_neighbor(cx);
+        self.changes.push(Change::NeighborUp { link: id, peer });
+        cx.emit(Event::NeighborUp {
+            peer,
+            addr,
+            outbound,
+        });
+    }
+
+    fn neighbor_down(&mut self, id: LinkId, peer: PeerId, code: u32, cx: &mut Cx<'_>) {
+        cx.stats.neighbors.neighbors_down += 1;
+        self.upkeep.wake(cx);
+        self.changes.push(Change::NeighborDown { link: id, peer });
+        cx.emit(Event::NeighborDown { peer, code });
+    }
+
+    /// The other end asks whether we are there.
+    pub fn on_ping(&mut self, link: LinkId, nonce: u64, cx: &mut Cx<'_>) {
+        cx.send(link, crate::input::Lane::Control, &Message::Pong(nonce));
+    }
+
+    /// The answer to a ping of ours; an unasked one is ignored.
+    pub fn on_pong(&mut self, id: LinkId, nonce: u64, cx: &mut Cx<'_>) {
+        let Some(ping) = self.pings.get(&id).filter(|ping| ping.nonce == nonce) else {
+            return;
+        };
+        let measured = cx.now.mono.saturating_duration_since(ping.sent);
+        self.pings.remove(&id);
+        // RFC 6298 smoothing: 7/8 of the old value.
+        self.links
+            .update(id, |link| link.rtt = (link.rtt * 7 + measured) / 8);
+    }
+
+    fn ping(&mut self, id: LinkId, vital: bool, cx: &mut Cx<'_>) {
+        if let Some(ping) = self.pings.get_mut(&id) {
+            ping.vital |= vital;
+            return;
+        }
+        let nonce = cx.rng.random();
+        if cx.send(id, crate::input::Lane::Control, &Message::Ping(nonce)) {
+            self.pings.insert(
+                id,
+                Ping {
+                    nonce,
+                    sent: cx.now.mono,
+                    vital,
+                },
+            );
+            self.upkeep
+                .wake_at(cx.now.mono + cx.config.neighbors.ping_timeout);
+        }
+    }
+}
+
+fn lost_code(reason: &Lost) -> u32 {
+    match reason {
+        Lost::ClosedByPeer(code) => *code,
+        Lost::ClosedByUs | Lost::TimedOut | Lost::Reset | Lost::Transport => 0,
+    }
 }

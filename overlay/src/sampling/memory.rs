@@ -145,6 +145,14 @@ impl Memory {
         self.slots.len()
     }
 
+    /// Number of slots that hold a peer.
+    #[must_use]
+    pub fn filled(&self) -> usize {
+        (0..self.slots())
+            .filter(|slot| self.holder(*slot).is_some())
+            .count()
+    }
+
     /// Number of distinct members.
     #[must_use]
     pub fn len(&self) -> usize {

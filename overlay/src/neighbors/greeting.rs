@@ -1,0 +1,505 @@
+//! From a QUIC handshake to an open link: hello, accept, refuse, and which of two connections to one peer is kept.
+//!
+//! A peer counts only when its hello (or accept) has been read: in TLS 1.3 the dialler's handshake succeeds before the acceptor
+//! has judged it. Crossing dials: if both want to be neighbors, the connection that the smaller id dialled becomes the
+//! neighbor and the other one serves as a visit, so that both ends still prove each other's address.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crypto::{PeerId, Signed, Verified};
+
+use super::{Change, Code, Link, Neighbors, Phase};
+use crate::conduct::Conduct;
+use crate::cx::Cx;
+use crate::input::{DialError, DialId, Lane, LinkId};
+use crate::peers::{Book, DialPurpose, Dialing};
+use crate::wire::{Accept, Hello, Message, PeerRecord, Purpose, Refuse, VERSION, WireAddr};
+
+/// A greeting under way.
+#[derive(Clone, Debug)]
+pub(super) struct Greeting {
+    /// Our dial; `None` = the peer dialled us.
+    pub(super) dial: Option<(DialId, Dialing)>,
+    /// When we give up.
+    pub(super) deadline: Instant,
+}
+
+impl Neighbors {
+    /// A QUIC handshake finished.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the facts of one input, and the data it touches"
+    )]
+    pub fn on_connected(
+        &mut self,
+        id: LinkId,
+        peer: PeerId,
+        addr: SocketAddr,
+        dialed: Option<DialId>,
+        rtt: Duration,
+        book: &mut Book,
+        conduct: &Conduct,
+        cx: &mut Cx<'_>,
+    ) {
+        cx.stats.neighbors.connected += 1;
+        cx.out.open(id);
+        let dial = dialed.and_then(|dial| Some((dial, book.dial_ended(dial)?)));
+        let now = cx.now.mono;
+        let wanted = dial
+            .as_ref()
+            .map_or(Purpose::Visit, |(_, dialing)| kind_for(dialing.purpose));
+        self.links.insert(
+            id,
+            Link {
+                peer,
+                addr,
+                outbound: dialed.is_some(),
+                phase: Phase::Greeting,
+                kind: wanted,
+                since: now,
+                neighbor_since: None,
+                last_in: now,
+                rtt,
+                announce_key: [0; 16],
+                clock_offset_ms: 0,
+                observed: None,
+                usefulness: 0,
+            },
+        );
+        let deadline = now + cx.config.neighbors.greeting_timeout;
+        self.greetings.insert(id, Greeting { dial, deadline });
+        self.upkeep.wake_at(deadline);
+
+        if peer == cx.me() {
+            book.note_own_addr(addr, cx);
+            cx.stats.neighbors.refused_other += 1;
+            self.close(id, Code::Myself, book, cx);
+        } else if self.leaving {
+            self.close(id, Code::Leaving, book, cx);
+        } else if conduct.is_banned(&peer, cx.now) {
+            cx.stats.neighbors.refused_banned += 1;
+            self.close(id, Code::Banned, book, cx);
+        } else if dialed.is_some() {
+            self.greet(id, peer, addr, wanted, book, cx);
+        } else if let Some(code) = self.no_room_for(id, addr, book, cx) {
+            cx.stats.neighbors.refused_full += 1;
+            self.close(id, code, book, cx);
+        }
+    }
+
+    /// Says hello on a connection we dialled.
+    fn greet(
+        &mut self,
+        id: LinkId,
+        peer: PeerId,
+        addr: SocketAddr,
+        wanted: Purpose,
+        book: &mut Book,
+        cx: &mut Cx<'_>,
+    ) {
+        if self.links.outbound_to(&peer).is_some() {
+            // A second dial of ours to the same peer; the first one is open and has proved what there was to prove.
+            cx.stats.neighbors.refused_duplicate += 1;
+            self.close(id, Code::Duplicate, book, cx);
+            return;
+        }
+        let purpose = if self.links.is_neighbor(&peer) {
+            Purpose::Visit
+        } else {
+            wanted
+        };
+        let announce_key = self.announce_key(id, cx);
+        self.links.update(id, |link| link.kind = purpose);
+        let hello = Hello {
+            min_version: VERSION,
+            max_version: VERSION,
+            features: 0,
+            network: *cx.network.as_bytes(),
+            purpose,
+            record: self.own.signed(),
+            unix_ms: cx.now.unix_ms,
+            observed: WireAddr(addr),
+            announce_key,
+        };
+        cx.send(id, Lane::Control, &Message::Hello(Box::new(hello)));
+    }
+
+    /// One key for all links: ids are announced to us under it, so a message is looked up by one short id only.
+    fn announce_key(&self, _id: LinkId, cx: &Cx<'_>) -> [u8; 16] {
+        *cx.announce_key
+    }
+
+    /// The dialler's hello.
+    pub fn on_hello(
+        &mut self,
+        id: LinkId,
+        hello: &Hello,
+        book: &mut Book,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Code> {
+        let Some(link) = self.links.get(id) else {
+            return Ok(());
+        };
+        if link.phase == Phase::Closing {
+            return Ok(());
+        }
+        if link.outbound || !self.greetings.contains_key(&id) {
+            return Err(Code::Protocol);
+        }
+        let (peer, addr) = (link.peer, link.addr);
+        let offset = clock_offset(hello.unix_ms, cx);
+        let verified = match self.judge_hello(id, &peer, hello, cx) {
+            Ok(record) => record,
+            Err((code, retry_after_s)) => {
+                match code {
+                    Code::Duplicate => cx.stats.neighbors.refused_duplicate += 1,
+                    Code::Full => cx.stats.neighbors.refused_full += 1,
+                    _ => cx.stats.neighbors.refused_other += 1,
+                }
+                self.refuse(id, code, retry_after_s, book, cx);
+                return Ok(());
+            }
+        };
+        let purpose = self.grant(id, &peer, addr, hello.purpose, book, cx);
+        let accept = Accept {
+            version: VERSION,
+            features: 0,
+            purpose,
+            record: self.own.signed(),
+            unix_ms: cx.now.unix_ms,
+            observed: WireAddr(addr),
+            announce_key: self.announce_key(id, cx),
+        };
+        cx.send(id, Lane::Control, &Message::Accept(Box::new(accept)));
+        self.greetings.remove(&id);
+        self.links.update(id, |link| {
+            link.phase = Phase::Open;
+            link.kind = Purpose::Visit;
+            link.announce_key = hello.announce_key;
+            link.clock_offset_ms = offset;
+            link.observed = Some(hello.observed.0);
+        });
+        cx.stats.neighbors.opened += 1;
+        self.changes.push(Change::Opened {
+            link: id,
+            peer,
+            addr,
+            record: verified,
+            dial: None,
+        });
+        if purpose == Purpose::Neighbor {
+            self.neighbor_up(id, cx);
+        }
+        self.upkeep
+            .wake_at(cx.now.mono + cx.config.neighbors.visit_idle * 3);
+        Ok(())
+    }
+
+    fn judge_hello(
+        &mut self,
+        id: LinkId,
+        peer: &PeerId,
+        hello: &Hello,
+        cx: &mut Cx<'_>,
+    ) -> Result<Verified<PeerRecord>, (Code, u16)> {
+        if hello.network != *cx.network.as_bytes() {
+            return Err((Code::WrongNetwork, 3600));
+        }
+        if hello.min_version > VERSION || hello.max_version < VERSION {
+            return Err((Code::Version, 3600));
+        }
+        let record = own_record_of(peer, &hello.record, cx).ok_or((Code::BadRecord, 60))?;
+        let older = self.links.iter().find(|(other, link)| {
+            *other != id && link.peer == *peer && !link.outbound && link.phase != Phase::Closing
+        });
+        if let Some((older, link)) = older {
+            // The peer may have restarted, or someone may hold a copy of its key: the older connection stays if it lives.
+            let alive_to = link.last_in + cx.config.neighbors.ping_timeout;
+            if link.is_open() && alive_to < cx.now.mono {
+                self.ping(older, true, cx);
+            }
+            return Err((Code::Duplicate, 3));
+        }
+        Ok(record)
+    }
+
+    /// What the peer gets of what it asked for.
+    fn grant(
+        &mut self,
+        id: LinkId,
+        peer: &PeerId,
+        addr: SocketAddr,
+        wanted: Purpose,
+        book: &mut Book,
+        cx: &mut Cx<'_>,
+    ) -> Purpose {
+        if wanted == Purpose::Visit {
+            return Purpose::Visit;
+        }
+        if self.links.is_neighbor(peer) || (self.asks(peer, book) && cx.me() < *peer) {
+            return Purpose::Visit;
+        }
+        if self.no_inbound_slot(id, addr, book, cx) {
+            Purpose::Visit
+        } else {
+            Purpose::Neighbor
+        }
+    }
+
+    /// Whether we are ourselves on the way to become a neighbor of this peer.
+    fn asks(&self, peer: &PeerId, book: &Book) -> bool {
+        book.is_dialing_neighbor(peer)
+            || self.links.iter().any(|(id, link)| {
+                link.peer == *peer
+                    && link.outbound
+                    && (self.requests.contains_key(&id)
+                        || (self.greetings.contains_key(&id) && link.kind == Purpose::Neighbor))
+            })
+    }
+
+    /// The acceptor's yes.
+    pub fn on_accept(
+        &mut self,
+        id: LinkId,
+        accept: &Accept,
+        book: &mut Book,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Code> {
+        let Some(link) = self.links.get(id) else {
+            return Ok(());
+        };
+        if link.phase == Phase::Closing {
+            return Ok(());
+        }
+        let (peer, addr, asked) = (link.peer, link.addr, link.kind);
+        if !link.outbound
+            || accept.version != VERSION
+            || (asked == Purpose::Visit && accept.purpose != asked)
+        {
+            return Err(Code::Protocol);
+        }
+        let Some(greeting) = self.greetings.remove(&id) else {
+            return Err(Code::Protocol);
+        };
+        let Some(record) = own_record_of(&peer, &accept.record, cx) else {
+            self.greeting_failed(greeting, Err(Code::BadRecord), book, cx);
+            return Err(Code::BadRecord);
+        };
+        let offset = clock_offset(accept.unix_ms, cx);
+        self.links.update(id, |link| {
+            link.phase = Phase::Open;
+            link.kind = Purpose::Visit;
+            link.announce_key = accept.announce_key;
+            link.clock_offset_ms = offset;
+            link.observed = Some(accept.observed.0);
+        });
+        cx.stats.neighbors.opened += 1;
+        book.proven(peer, addr, record.clone(), cx);
+        self.clock.note(&peer, addr, offset, accept.observed.0, cx);
+        let dial = greeting
+            .dial
+            .as_ref()
+            .map(|(dial, dialing)| (*dial, dialing.purpose));
+        self.upkeep
+            .dial_succeeded(&peer, dial.map(|(_, purpose)| purpose), cx);
+        self.changes.push(Change::Opened {
+            link: id,
+            peer,
+            addr,
+            record,
+            dial,
+        });
+        if accept.purpose == Purpose::Neighbor && !self.links.is_neighbor(&peer) {
+            self.neighbor_up(id, cx);
+        }
+        self.upkeep
+            .wake_at(cx.now.mono + cx.config.neighbors.visit_idle);
+        Ok(())
+    }
+
+    /// The acceptor's no.
+    pub fn on_refuse(
+        &mut self,
+        id: LinkId,
+        refuse: Refuse,
+        book: &mut Book,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Code> {
+        let Some(link) = self.links.get(id) else {
+            return Ok(());
+        };
+        if link.phase == Phase::Closing {
+            return Ok(());
+        }
+        let Some(greeting) = self
+            .greetings
+            .remove(&id)
+            .filter(|greeting| greeting.dial.is_some())
+        else {
+            return Err(Code::Protocol);
+        };
+        self.greeting_failed(greeting, Err(Code::from_u16(refuse.code)), book, cx);
+        self.close(id, Code::Goodbye, book, cx);
+        Ok(())
+    }
+
+    fn refuse(
+        &mut self,
+        id: LinkId,
+        code: Code,
+        retry_after_s: u16,
+        book: &mut Book,
+        cx: &mut Cx<'_>,
+    ) {
+        cx.send(
+            id,
+            Lane::Control,
+            &Message::Refuse(Refuse {
+                code: code.to_u16(),
+                retry_after_s,
+            }),
+        );
+        self.close(id, code, book, cx);
+    }
+
+    /// Either end asks on an open link to become neighbors.
+    pub fn on_neighbor_request(&mut self, id: LinkId, book: &mut Book, cx: &mut Cx<'_>) {
+        let Some(link) = self.links.get(id).filter(|link| link.is_open()) else {
+            return;
+        };
+        let (peer, addr) = (link.peer, link.addr);
+        let crossing = self.requests.contains_key(&id);
+        let granted = link.is_neighbor()
+            || crossing
+            || (!self.leaving
+                && self.grant(id, &peer, addr, Purpose::Neighbor, book, cx) == Purpose::Neighbor);
+        let code = (!granted).then_some(Code::Full.to_u16());
+        cx.send(id, Lane::Control, &Message::NeighborReply(code));
+        if granted && !self.links.is_neighbor(&peer) {
+            self.neighbor_up(id, cx);
+        }
+    }
+
+    /// The answer to our request to become neighbors.
+    pub fn on_neighbor_reply(
+        &mut self,
+        id: LinkId,
+        refused: Option<u16>,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Code> {
+        if self.requests.remove(&id).is_none() {
+            return Err(Code::Protocol);
+        }
+        let Some(link) = self.links.get(id).filter(|link| link.is_open()) else {
+            return Ok(());
+        };
+        let peer = link.peer;
+        if refused.is_some() {
+            cx.stats.neighbors.dials_refused += 1;
+            self.upkeep.refused(&peer, cx);
+        } else if !self.links.is_neighbor(&peer) {
+            self.neighbor_up(id, cx);
+        }
+        Ok(())
+    }
+
+    /// A greeting came to nothing: tells the book and the others, if it was our dial.
+    pub(super) fn greeting_failed(
+        &mut self,
+        greeting: Greeting,
+        reason: Result<DialError, Code>,
+        book: &mut Book,
+        cx: &mut Cx<'_>,
+    ) {
+        if let Some((dial, dialing)) = greeting.dial {
+            if reason.is_err() {
+                cx.stats.neighbors.dials_refused += 1;
+            }
+            self.dial_failed(dial, dialing, reason, book, cx);
+        }
+    }
+
+    /// A dial ended without a connection.
+    pub fn on_dial_failed(
+        &mut self,
+        dial: DialId,
+        reason: DialError,
+        book: &mut Book,
+        cx: &mut Cx<'_>,
+    ) {
+        if let Some(dialing) = book.dial_ended(dial) {
+            self.dial_failed(dial, dialing, Ok(reason), book, cx);
+        }
+    }
+
+    fn dial_failed(
+        &mut self,
+        dial: DialId,
+        dialing: Dialing,
+        reason: Result<DialError, Code>,
+        book: &mut Book,
+        cx: &mut Cx<'_>,
+    ) {
+        let Dialing {
+            peer,
+            purpose,
+            addr,
+            ..
+        } = dialing.clone();
+        book.dial_failed(&dialing, &reason, cx);
+        self.upkeep.dial_failed(&dialing, &reason, cx);
+        self.changes.push(Change::DialFailed {
+            dial,
+            purpose,
+            peer,
+            addr,
+            reason,
+        });
+    }
+
+    /// Greetings and requests whose time is up.
+    pub(super) fn expire_greetings(&mut self, book: &mut Book, cx: &mut Cx<'_>) {
+        let now = cx.now.mono;
+        let late: Vec<LinkId> = self
+            .greetings
+            .iter()
+            .filter(|(_, g)| g.deadline <= now)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in late {
+            cx.stats.neighbors.greeting_timeouts += 1;
+            self.close(id, Code::Timeout, book, cx);
+        }
+        self.requests.retain(|_, deadline| *deadline > now);
+    }
+}
+
+/// What a dial asks for in its hello.
+pub(super) const fn kind_for(purpose: DialPurpose) -> Purpose {
+    match purpose {
+        DialPurpose::Persistent | DialPurpose::Anchor | DialPurpose::Neighbor => Purpose::Neighbor,
+        DialPurpose::Seed
+        | DialPurpose::Archive
+        | DialPurpose::Candidate
+        | DialPurpose::Exchange
+        | DialPurpose::Repair => Purpose::Visit,
+    }
+}
+
+/// The record a peer shows of itself. Its date is not judged here: the peer is present, and one of the two clocks may be off,
+/// which `ClockWatch` is there to find out; the book does not pass on what is out of date.
+fn own_record_of(
+    peer: &PeerId,
+    record: &Signed<PeerRecord>,
+    cx: &mut Cx<'_>,
+) -> Option<Verified<PeerRecord>> {
+    if record.value.id != *peer.as_bytes() {
+        return None;
+    }
+    record.clone().verify(cx.network, cx.keys).ok()
+}
+
+fn clock_offset(theirs_ms: u64, cx: &Cx<'_>) -> i64 {
+    i64::try_from(i128::from(theirs_ms) - i128::from(cx.now.unix_ms)).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,535 @@
+//! Keeping the pools as they should be: seeds, anchors, persistent peers, outbound picks from the memory, rotation, healing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crypto::PeerId;
+use rand::RngExt as _;
+use rand::seq::SliceRandom as _;
+
+use super::{Code, Neighbors};
+use crate::action::{Event, SeedFailure, Target};
+use crate::config::Seed;
+use crate::cx::Cx;
+use crate::input::{DialError, Lane, LinkId};
+use crate::peers::{Book, DialPurpose, Dialing};
+use crate::sampling::View;
+use crate::wire::{Message, Purpose};
+
+/// First and longest wait before a configured peer is dialled again after a failure. A guess.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// How often a reached seed is asked again while the node has no neighbor. A guess.
+const ASK_AGAIN_ALONE: Duration = Duration::from_secs(3);
+/// How often seeds and archive are tried for ever, so that partitions heal by themselves: once in this range. A guess.
+const HEAL: (Duration, Duration) = (Duration::from_secs(600), Duration::from_secs(1200));
+/// How often the archive is tried while the node is alone or sees far fewer groups than it once knew. A guess.
+const HEAL_ALONE: Duration = Duration::from_secs(2);
+/// Archived peers dialled at a time while alone. A guess.
+const HEAL_ALONE_DIALS: usize = 4;
+/// Between two looks at the outbound pool while it is not full.
+const FILL: Duration = Duration::from_millis(250);
+/// How long a peer that refused to be a neighbor is left alone. A guess.
+const AVOID: Duration = Duration::from_secs(60);
+/// Peers remembered as refusing; the one that is free soonest is forgotten first.
+const MAX_AVOIDED: usize = 256;
+/// Anchors kept over a restart (Heilman et al. 2015, countermeasure 5).
+const ANCHORS: usize = 2;
+/// How often the anchors are chosen anew.
+const ANCHOR_PERIOD: Duration = Duration::from_secs(60);
+/// How soon after the start, or after the first neighbor, they are chosen first.
+const ANCHOR_SOON: Duration = Duration::from_secs(5);
+
+/// A configured peer and when it is due.
+#[derive(Debug)]
+struct Configured {
+    seed: Seed,
+    purpose: DialPurpose,
+    next: Instant,
+    failures: u32,
+    in_flight: bool,
+}
+
+/// Deadlines and retries.
+#[derive(Debug)]
+pub(super) struct Upkeep {
+    wake: Instant,
+    configured: Vec<Configured>,
+    anchors: Vec<(PeerId, SocketAddr)>,
+    last_anchors: Vec<(PeerId, SocketAddr)>,
+    avoided: BTreeMap<PeerId, Instant>,
+    next_rotation: Instant,
+    next_heal: Instant,
+    next_anchors: Instant,
+    next_ping: Instant,
+    was_alone: bool,
+}
+
+impl Upkeep {
+    pub(super) fn new(anchors: &[(PeerId, SocketAddr)], cx: &mut Cx<'_>) -> Self {
+        let now = cx.now.mono;
+        let me = cx.me();
+        let seeds = cx.config.seeds.iter().map(|seed| (seed, DialPurpose::Seed));
+        let persistent = cx
+            .config
+            .persistent
+            .iter()
+            .map(|seed| (seed, DialPurpose::Persistent));
+        let configured = persistent
+            .chain(seeds)
+            .filter(|(seed, _)| seed.peer != me)
+            .map(|(seed, purpose)| Configured {
+                seed: seed.clone(),
+                purpose,
+                next: now,
+                failures: 0,
+                in_flight: false,
+            })
+            .collect();
+        Self {
+            wake: now,
+            configured,
+            anchors: anchors.to_vec(),
+            last_anchors: anchors.to_vec(),
+            avoided: BTreeMap::new(),
+            next_rotation: now + between(cx, cx.config.neighbors.rotation),
+            next_heal: now + HEAL_ALONE,
+            next_anchors: now + ANCHOR_SOON,
+            next_ping: now + cx.config.neighbors.ping_period,
+            was_alone: false,
+        }
+    }
+
+    pub(super) const fn next_timeout(&self) -> Option<Instant> {
+        Some(self.wake)
+    }
+
+    /// Something changed: look again at once.
+    pub(super) fn wake(&mut self, cx: &Cx<'_>) {
+        self.wake_at(cx.now.mono);
+    }
+
+    /// Look again no later than this.
+    pub(super) fn wake_at(&mut self, at: Instant) {
+        self.wake = self.wake.min(at);
+    }
+
+    pub(super) fn note_neighbor(&mut self, cx: &Cx<'_>) {
+        self.next_ping = self.next_ping.min(cx.now.mono + Duration::from_secs(2));
+        self.next_anchors = self.next_anchors.min(cx.now.mono + ANCHOR_SOON);
+        self.wake_at(self.next_ping);
+    }
+
+    pub(super) fn dial_succeeded(
+        &mut self,
+        peer: &PeerId,
+        purpose: Option<DialPurpose>,
+        cx: &mut Cx<'_>,
+    ) {
+        for entry in self
+            .configured
+            .iter_mut()
+            .filter(|entry| entry.seed.peer == *peer)
+        {
+            entry.failures = 0;
+            entry.in_flight &= purpose != Some(entry.purpose);
+            let pause = if entry.purpose == DialPurpose::Seed {
+                between(cx, HEAL)
+            } else {
+                RETRY.0
+            };
+            entry.next = cx.now.mono + pause;
+        }
+        self.wake(cx);
+    }
+
+    pub(super) fn dial_failed(
+        &mut self,
+        dialing: &Dialing,
+        reason: &Result<DialError, Code>,
+        cx: &mut Cx<'_>,
+    ) {
+        let now = cx.now.mono;
+        if matches!(reason, Err(Code::Full | Code::Busy | Code::Duplicate)) {
+            self.avoid(dialing.peer, now + AVOID);
+        }
+        let configured = self.configured.iter_mut().find(|entry| {
+            entry.in_flight
+                && entry.seed.peer == dialing.peer
+                && entry.seed.target == dialing.target
+        });
+        if let Some(entry) = configured {
+            entry.in_flight = false;
+            entry.failures = entry.failures.saturating_add(1);
+            let wait = RETRY
+                .0
+                .saturating_mul(1 << entry.failures.min(6))
+                .min(RETRY.1);
+            let wait = wait.mul_f64(cx.rng.random_range(0.5..1.0));
+            entry.next = now + wait;
+            if *reason != Err(Code::Duplicate) {
+                let reason = match reason {
+                    Ok(error) => SeedFailure::Dial(error.clone()),
+                    Err(code) => SeedFailure::Refused(code.to_u16()),
+                };
+                cx.emit(Event::SeedFailed {
+                    peer: dialing.peer,
+                    target: dialing.target.clone(),
+                    reason,
+                    retry_in_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+                });
+            }
+        }
+        self.wake(cx);
+    }
+
+    /// The peer does not want to be our neighbor now.
+    pub(super) fn refused(&mut self, peer: &PeerId, cx: &Cx<'_>) {
+        self.avoid(*peer, cx.now.mono + AVOID);
+        self.wake(cx);
+    }
+
+    fn avoid(&mut self, peer: PeerId, until: Instant) {
+        self.avoided.insert(peer, until);
+        if self.avoided.len() > MAX_AVOIDED {
+            let first = self
+                .avoided
+                .iter()
+                .min_by_key(|(_, until)| **until)
+                .map(|(peer, _)| *peer);
+            first.and_then(|peer| self.avoided.remove(&peer));
+        }
+    }
+}
+
+impl Neighbors {
+    /// Runs what is due; cheap when nothing is.
+    pub fn on_timeout(&mut self, view: &View, book: &mut Book, cx: &mut Cx<'_>) {
+        self.own.on_timeout(cx);
+        let now = cx.now.mono;
+        if now < self.upkeep.wake {
+            return;
+        }
+        self.upkeep.wake = now + Duration::from_secs(60);
+        self.expire_greetings(book, cx);
+        self.expire_pings(book, cx);
+        self.close_idle_visits(book, cx);
+        if !self.leaving {
+            self.advertise_observed(cx);
+            let alone = self.links.neighbors().next().is_none();
+            if alone && !self.upkeep.was_alone {
+                cx.stats.neighbors.alone += 1;
+                self.upkeep.next_heal = self.upkeep.next_heal.min(now + HEAL_ALONE);
+            }
+            self.upkeep.was_alone = alone;
+            self.dial_configured(alone, book, cx);
+            self.dial_anchors(book, cx);
+            self.fill_outbound(view, book, cx);
+            self.heal(alone, view, book, cx);
+            self.rotate(view, book, cx);
+            self.choose_anchors(book, cx);
+            self.ping_neighbors(cx);
+        }
+        self.schedule();
+    }
+
+    /// Sets the next look at everything whose deadline is known.
+    fn schedule(&mut self) {
+        let deadlines = [
+            self.upkeep.next_rotation,
+            self.upkeep.next_heal,
+            self.upkeep.next_anchors,
+            self.upkeep.next_ping,
+        ];
+        let earliest = deadlines
+            .into_iter()
+            .chain(self.greetings.values().map(|greeting| greeting.deadline))
+            .chain(self.requests.values().copied())
+            .min();
+        if let Some(earliest) = earliest {
+            self.upkeep.wake_at(earliest);
+        }
+    }
+
+    /// With no address configured, the one that a quorum of outbound groups sees is advertised.
+    fn advertise_observed(&mut self, cx: &mut Cx<'_>) {
+        if cx.config.external.is_empty()
+            && let Some(observed) = self.clock.observed()
+        {
+            self.own.set_addrs(&[observed], cx);
+        }
+    }
+
+    /// Seeds and persistent peers. Seeds are asked quickly while the node is alone, slowly otherwise, and for ever.
+    fn dial_configured(&mut self, alone: bool, book: &mut Book, cx: &mut Cx<'_>) {
+        let now = cx.now.mono;
+        for index in 0..self.upkeep.configured.len() {
+            let entry = &self.upkeep.configured[index];
+            let (peer, target, purpose) =
+                (entry.seed.peer, entry.seed.target.clone(), entry.purpose);
+            let mut next = entry.next;
+            if entry.in_flight {
+                continue;
+            }
+            if alone && entry.failures == 0 && purpose == DialPurpose::Seed {
+                next = next.min(now + ASK_AGAIN_ALONE);
+            }
+            let served = match purpose {
+                DialPurpose::Persistent => self.links.is_neighbor(&peer),
+                _ => self.links.to_peer(&peer).is_some(),
+            };
+            if served {
+                next = next.max(now + RETRY.0);
+            } else if next <= now {
+                next = match book.try_dial(peer, target, purpose, cx) {
+                    Ok(_) => {
+                        self.upkeep.configured[index].in_flight = true;
+                        continue;
+                    }
+                    Err(_) => now + RETRY.0,
+                };
+            }
+            self.upkeep.configured[index].next = next;
+            self.upkeep.wake_at(next);
+        }
+    }
+
+    fn dial_anchors(&mut self, book: &mut Book, cx: &mut Cx<'_>) {
+        for (peer, addr) in std::mem::take(&mut self.upkeep.anchors) {
+            if !self.links.is_neighbor(&peer) {
+                // An anchor that cannot be dialled now is still in the archive.
+                let _ = book.try_dial(peer, Target::Addr(addr), DialPurpose::Anchor, cx);
+            }
+        }
+    }
+
+    /// Outbound neighbors are drawn from the memory only, from groups not yet represented while there is a choice.
+    fn fill_outbound(&mut self, view: &View, book: &mut Book, cx: &mut Cx<'_>) {
+        let now = cx.now.mono;
+        self.upkeep.avoided.retain(|_, until| *until > now);
+        let have = self
+            .links
+            .neighbors()
+            .filter(|(_, link)| link.outbound)
+            .count();
+        let coming = book.dialing_neighbors() + self.requests.len() + self.greeting_neighbors();
+        let want = cx.config.neighbors.outbound.saturating_sub(have + coming);
+        if want == 0 {
+            return;
+        }
+        let mut groups: BTreeSet<_> = self
+            .links
+            .neighbors()
+            .filter(|(_, link)| link.outbound)
+            .map(|(_, link)| book.group_of(link.addr).wide)
+            .collect();
+        let mut candidates: Vec<(PeerId, SocketAddr)> = view
+            .peers()
+            .filter(|(peer, _)| {
+                !self.links.is_neighbor(peer)
+                    && !self.upkeep.avoided.contains_key(peer)
+                    && !book.is_dialing_neighbor(peer)
+                    && !self
+                        .greetings
+                        .keys()
+                        .any(|id| self.links.get(*id).is_some_and(|link| link.peer == *peer))
+            })
+            .collect();
+        candidates.shuffle(cx.rng);
+        let mut wanted = want;
+        for fresh_groups_only in [true, false] {
+            candidates.retain(|(peer, addr)| {
+                if wanted == 0 || (fresh_groups_only && groups.contains(&book.group_of(*addr).wide))
+                {
+                    return true;
+                }
+                if self.ask(peer, *addr, book, cx) {
+                    groups.insert(book.group_of(*addr).wide);
+                    wanted -= 1;
+                }
+                false
+            });
+        }
+        if wanted > 0 {
+            self.upkeep.wake_at(now + FILL);
+        }
+    }
+
+    fn greeting_neighbors(&self) -> usize {
+        let asking = |id: &LinkId| {
+            self.links
+                .get(*id)
+                .is_some_and(|link| link.outbound && link.kind == Purpose::Neighbor)
+        };
+        self.greetings.keys().filter(|id| asking(id)).count()
+    }
+
+    /// Asks a peer to become an outbound neighbor: over the link we dialled, else by a dial.
+    fn ask(&mut self, peer: &PeerId, addr: SocketAddr, book: &mut Book, cx: &mut Cx<'_>) -> bool {
+        if let Some((id, _)) = self.links.outbound_to(peer) {
+            if self.requests.contains_key(&id)
+                || !cx.send(id, Lane::Control, &Message::NeighborRequest)
+            {
+                return false;
+            }
+            self.requests
+                .insert(id, cx.now.mono + cx.config.neighbors.greeting_timeout);
+            return true;
+        }
+        book.try_dial(*peer, Target::Addr(addr), DialPurpose::Neighbor, cx)
+            .is_ok()
+    }
+
+    /// Back to the archive: quickly when alone or when the memory spans far fewer groups than the archive knows, slowly for ever.
+    fn heal(&mut self, alone: bool, view: &View, book: &mut Book, cx: &mut Cx<'_>) {
+        let now = cx.now.mono;
+        if now < self.upkeep.next_heal {
+            return;
+        }
+        let narrowed = view.group_count() * 2 < book.archived_groups();
+        let dials = if alone || narrowed {
+            HEAL_ALONE_DIALS
+        } else {
+            1
+        };
+        for _ in 0..dials {
+            let Some((peer, addr)) = book.archived(cx) else {
+                break;
+            };
+            if peer != cx.me() && self.links.to_peer(&peer).is_none() {
+                // A refusal here is the dial budget: the next round comes.
+                let _ = book.try_dial(peer, Target::Addr(addr), DialPurpose::Archive, cx);
+            }
+        }
+        self.upkeep.next_heal = now
+            + if alone || narrowed {
+                HEAL_ALONE
+            } else {
+                between(cx, HEAL)
+            };
+    }
+
+    /// Gives up the least useful of the older half of the outbound neighbors, so that no set of links is for ever.
+    fn rotate(&mut self, view: &View, book: &mut Book, cx: &mut Cx<'_>) {
+        if cx.now.mono < self.upkeep.next_rotation {
+            return;
+        }
+        self.upkeep.next_rotation = cx.now.mono + between(cx, cx.config.neighbors.rotation);
+        let persistent: BTreeSet<PeerId> =
+            cx.config.persistent.iter().map(|seed| seed.peer).collect();
+        let mut outbound: Vec<_> = self
+            .links
+            .neighbors()
+            .filter(|(_, link)| link.outbound && !persistent.contains(&link.peer))
+            .map(|(id, link)| (link.neighbor_since, link.usefulness, id))
+            .collect();
+        let replacement = view
+            .peers()
+            .any(|(peer, _)| self.links.to_peer(&peer).is_none());
+        if outbound.len() < cx.config.neighbors.outbound || !replacement {
+            return;
+        }
+        outbound.sort_unstable();
+        outbound.truncate(outbound.len().div_ceil(2));
+        let worst = outbound
+            .into_iter()
+            .min_by_key(|(since, usefulness, _)| (*usefulness, *since));
+        if let Some((_, _, id)) = worst {
+            cx.stats.neighbors.rotated += 1;
+            if let Some(peer) = self.links.get(id).map(|link| link.peer) {
+                self.upkeep.avoid(peer, cx.now.mono + AVOID);
+            }
+            self.close(id, Code::Rotated, book, cx);
+        }
+        // Usefulness is of late: what was earned longer ago counts half.
+        let ids: Vec<LinkId> = self.links.neighbors().map(|(id, _)| id).collect();
+        for id in ids {
+            self.links.update(id, |link| link.usefulness /= 2);
+        }
+    }
+
+    fn choose_anchors(&mut self, book: &mut Book, cx: &mut Cx<'_>) {
+        if cx.now.mono < self.upkeep.next_anchors {
+            return;
+        }
+        self.upkeep.next_anchors = cx.now.mono + ANCHOR_PERIOD;
+        let mut oldest: Vec<_> = self
+            .links
+            .neighbors()
+            .filter(|(_, link)| link.outbound)
+            .collect();
+        oldest.sort_by_key(|(id, link)| (link.neighbor_since, *id));
+        let anchors: Vec<(PeerId, SocketAddr)> = oldest
+            .iter()
+            .take(ANCHORS)
+            .map(|(_, link)| (link.peer, link.addr))
+            .collect();
+        if !anchors.is_empty() && anchors != self.upkeep.last_anchors {
+            self.upkeep.last_anchors.clone_from(&anchors);
+            book.set_anchors(anchors, cx);
+        }
+    }
+
+    fn ping_neighbors(&mut self, cx: &mut Cx<'_>) {
+        if cx.now.mono < self.upkeep.next_ping {
+            return;
+        }
+        self.upkeep.next_ping = cx.now.mono
+            + cx.config
+                .neighbors
+                .ping_period
+                .mul_f64(cx.rng.random_range(0.75..1.25));
+        let ids: Vec<LinkId> = self.links.neighbors().map(|(id, _)| id).collect();
+        for id in ids {
+            self.ping(id, false, cx);
+        }
+    }
+
+    fn expire_pings(&mut self, book: &mut Book, cx: &mut Cx<'_>) {
+        let (now, timeout) = (cx.now.mono, cx.config.neighbors.ping_timeout);
+        let late: Vec<(LinkId, bool)> = self
+            .pings
+            .iter()
+            .filter(|(_, ping)| ping.sent + timeout <= now)
+            .map(|(id, ping)| (*id, ping.vital))
+            .collect();
+        for (id, vital) in late {
+            self.pings.remove(&id);
+            if vital {
+                cx.stats.neighbors.ping_timeouts += 1;
+                self.close(id, Code::Timeout, book, cx);
+            }
+        }
+    }
+
+    /// Whoever dialled a visit closes it; the other end only if that one does not.
+    fn close_idle_visits(&mut self, book: &mut Book, cx: &mut Cx<'_>) {
+        let (now, idle) = (cx.now.mono, cx.config.neighbors.visit_idle);
+        let mut next: Option<Instant> = None;
+        let mut over = Vec::new();
+        for (id, link) in self
+            .links
+            .iter()
+            .filter(|(_, link)| link.is_open() && link.kind == Purpose::Visit)
+        {
+            let until = link.last_in + if link.outbound { idle } else { idle * 3 };
+            if until <= now && !self.requests.contains_key(&id) {
+                over.push(id);
+            } else {
+                let until = until.max(now + Duration::from_millis(1));
+                next = Some(next.map_or(until, |next| next.min(until)));
+            }
+        }
+        for id in over {
+            cx.stats.neighbors.visits_idled += 1;
+            self.close(id, Code::Idle, book, cx);
+        }
+        if let Some(next) = next {
+            self.upkeep.wake_at(next);
+        }
+    }
+}
+
+fn between(cx: &mut Cx<'_>, range: (Duration, Duration)) -> Duration {
+    range.0 + (range.1.saturating_sub(range.0)).mul_f64(cx.rng.random_range(0.0..1.0))
+}

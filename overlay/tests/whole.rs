@@ -1,0 +1,123 @@
+//! Whole cores in a small world: join, views, delivery exactly once, catch-up, restarts.
+
+mod world;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use overlay::Event;
+use world::World;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn join(world: &mut World, count: usize) {
+    world.add(&[], |_| {});
+    for _ in 1..count {
+        world.add(&[0], |_| {});
+    }
+}
+
+/// Every live node has delivered each payload of `expected` exactly once.
+fn assert_delivered(world: &World, expected: usize) {
+    for (index, node) in world
+        .nodes
+        .iter()
+        .enumerate()
+        .filter(|(_, node)| node.core.is_some())
+    {
+        let mut seen: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
+        for delivery in &node.delivered {
+            *seen.entry(delivery.payload.to_vec()).or_default() += 1;
+        }
+        assert!(
+            seen.values().all(|count| *count == 1),
+            "node {index} delivered something twice"
+        );
+        assert_eq!(
+            seen.len(),
+            expected,
+            "node {index} of {}: {:?}",
+            world.nodes.len(),
+            node.core.as_ref().map(|c| c.status())
+        );
+    }
+}
+
+#[test]
+fn two_nodes_find_each_other_and_deliver_both_ways() {
+    let mut world = World::new(1);
+    join(&mut world, 2);
+    world.run(5 * SECOND);
+    world.publish(0, 1, "from the seed");
+    world.publish(1, 2, "to the seed");
+    world.run(2 * SECOND);
+    assert_delivered(&world, 2);
+}
+
+#[test]
+fn thirty_nodes_join_through_one_seed_at_once_and_deliver_everything_once() {
+    let mut world = World::new(2);
+    join(&mut world, 30);
+    world.run(10 * SECOND);
+    for node in &world.nodes {
+        let status = node.core.as_ref().expect("alive").status();
+        assert!(
+            status.neighbors_outbound + status.neighbors_inbound >= 5,
+            "{status:?}"
+        );
+        assert!(status.view >= 15, "{status:?}");
+    }
+    let before = world.copies();
+    for n in 0..200_usize {
+        world.publish(n % 4, n as u64, &format!("message {n}"));
+        world.run(SECOND / 20);
+    }
+    world.run(5 * SECOND);
+    assert_delivered(&world, 200);
+    let copies = (world.copies() - before) as f64 / (200.0 * 29.0);
+    assert!(copies < 1.25, "copies per delivery: {copies}");
+}
+
+#[test]
+fn a_publish_before_any_neighbor_is_kept_and_delivered_when_one_appears() {
+    let mut world = World::new(3);
+    world.add(&[], |_| {});
+    world.run(SECOND);
+    world.publish(0, 1, "early");
+    world.run(SECOND);
+    assert!(
+        world.nodes[0]
+            .events
+            .iter()
+            .any(|event| matches!(event, Event::Published { result: Ok(_), .. }))
+    );
+    world.add(&[0], |_| {});
+    world.run(10 * SECOND);
+    assert_delivered(&world, 1);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    let run = |seed| {
+        let mut world = World::new(seed);
+        join(&mut world, 12);
+        world.run(5 * SECOND);
+        for n in 0..20 {
+            world.publish(3, n, &format!("message {n}"));
+        }
+        world.run(5 * SECOND);
+        let cursors: Vec<Vec<(u64, String)>> = world
+            .nodes
+            .iter()
+            .map(|node| {
+                node.delivered
+                    .iter()
+                    .map(|delivery| (delivery.cursor, delivery.id.to_string()))
+                    .collect()
+            })
+            .collect();
+        (world.frames, world.bytes, cursors)
+    };
+    assert_eq!(run(6), run(6));
+    assert_ne!(run(6).0, run(7).0);
+}
