@@ -352,7 +352,7 @@ impl Parts {
                 sampling.on_reply(id, *reply, book, neighbors.links(), cx)?
             }
             Message::Gossip(gossip) => {
-                broadcast.on_gossip(id, *peer, *gossip, frame, messages, neighbors.links(), cx)?
+                broadcast.on_gossip(id, *gossip, frame, neighbors.links(), messages, cx)
             }
             Message::Announce(announce) => {
                 broadcast.on_announce(id, &announce, neighbors.links(), cx)
@@ -396,6 +396,11 @@ impl Parts {
             let id = accepted.id;
             let taken = self.broadcast.on_accepted(&accepted, cx);
             self.messages.note_neighbors(&id, taken);
+        }
+        for (link, code) in self.broadcast.take_faults() {
+            if let Some(peer) = self.neighbors.links().get(link).map(|link| link.peer) {
+                self.fault(link, &peer, code, cx);
+            }
         }
         for (link, first_deliveries) in self.broadcast.take_credits() {
             self.neighbors.credit(link, first_deliveries);

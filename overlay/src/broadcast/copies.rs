@@ -60,7 +60,6 @@ impl Broadcast {
             Admission::BadSignature => {
                 cx.stats.broadcast.copies += 1;
                 cx.stats.broadcast.bad_signatures += 1;
-                cx.close(link, Code::BadSignature);
                 self.faults.push((link, Code::BadSignature));
                 return;
             }

@@ -15,7 +15,6 @@
 mod authors;
 mod copies;
 mod edges;
-mod gossip;
 mod missing;
 mod push;
 mod recent;
