@@ -50,7 +50,6 @@ pub struct Messages {
     pub(super) edge_check: Instant,
     pub(super) squeeze_check: Instant,
     pub(super) stored_edge_ms: u64,
-    started: bool,
 }
 
 /// Appended, but not delivered before its cursors are reserved.
@@ -62,9 +61,10 @@ pub(super) struct Ready {
 }
 
 impl Messages {
-    /// The room as it was when the node last stopped. `me` is our own id.
+    /// The room as it was when the node last stopped; asks the store for its first reservations.
     #[must_use]
-    pub fn new(config: &Config, restored: &Restored, me: PeerId, now: Now) -> Self {
+    pub fn new(restored: &Restored, cx: &mut Cx<'_>) -> Self {
+        let (config, me, now) = (&cx.config.messages, cx.me(), cx.now);
         let retention = u64::try_from(config.retention.as_millis()).unwrap_or(u64::MAX);
         let edge = restored
             .low_edge_ms
@@ -117,10 +117,10 @@ impl Messages {
             edge_check: now.mono,
             squeeze_check: now.mono,
             stored_edge_ms: restored.low_edge_ms,
-            started: false,
             config: config.clone(),
         };
         messages.restore(restored, now);
+        messages.reserve(cx);
         messages
     }
 
@@ -385,7 +385,6 @@ impl Messages {
     }
 
     fn reserve(&mut self, cx: &mut Cx<'_>) {
-        self.started = true;
         if let Some(cursor) = self.cursors.due() {
             let token = cx.persist(Row::ReserveCursors { cursor });
             self.cursors.asked(token, cursor);
@@ -501,9 +500,6 @@ impl Messages {
     /// Runs what is due; cheap when nothing is.
     pub fn on_timeout(&mut self, cx: &mut Cx<'_>) {
         let now = cx.now.mono;
-        if !self.started {
-            self.reserve(cx);
-        }
         loop {
             let expired = self.authors.expired(now);
             if expired.is_empty() {
@@ -524,9 +520,6 @@ impl Messages {
     /// When [`on_timeout`](Self::on_timeout) has something to do next.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
-        if !self.started {
-            return Some(self.edge_check);
-        }
         [
             self.authors.next_timeout(),
             self.verdicts.next_timeout(),

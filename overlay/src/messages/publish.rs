@@ -111,6 +111,18 @@ impl Messages {
         }
     }
 
+    /// Whether a publish of the largest message would not be refused as busy; the caller had better wait otherwise.
+    #[must_use]
+    pub fn ready_to_publish(&self) -> bool {
+        !self.is_stalled()
+            && self.publishes.count() < self.config.max_publishes
+            && self
+                .publishes
+                .bytes
+                .saturating_add(MAX_ENTRIES * MAX_PAYLOAD)
+                <= self.config.max_publish_bytes
+    }
+
     fn may_publish(
         &self,
         topic: &Topic,

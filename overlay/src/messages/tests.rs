@@ -28,15 +28,17 @@ impl Node {
     fn new(config: Config, restored: &Restored) -> Self {
         let mut bench = Bench::new(0);
         bench.config.messages = config;
-        let messages = Messages::new(&bench.config.messages, restored, peer(0), bench.now);
-        Self {
+        let messages = Messages::new(restored, &mut bench.cx());
+        let mut node = Self {
             bench,
             messages,
             unstored: Vec::new(),
             stored: Vec::new(),
             events: Vec::new(),
             loads: Vec::new(),
-        }
+        };
+        node.drain();
+        node
     }
 
     /// A node whose first reservations are durable.

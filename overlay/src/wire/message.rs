@@ -18,7 +18,7 @@ pub const MAX_FETCH: usize = 256;
 /// Most ranges in one reconciliation message.
 pub const MAX_RANGES: usize = 128;
 /// Most ids listed in one reconciliation message, over all of its ranges.
-pub const MAX_RANGE_IDS: usize = 256;
+pub const MAX_RANGE_IDS: usize = 1024;
 
 /// A short message id: first 8 bytes of BLAKE3 keyed with the *receiver's* announce key over the message id.
 pub type ShortId = [u8; 8];

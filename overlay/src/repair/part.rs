@@ -1,0 +1,531 @@
+//! The part itself: when to reconcile, with whom, and how much work a step may be.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use crypto::PeerId;
+use rand::RngExt as _;
+
+use super::fetch::Fetch;
+use super::job::{Answer, Job, asks};
+use super::serve::Serve;
+use super::session::{Session, Turn, date};
+use super::{FRESH_MS, LOW_MARGIN_MS};
+use crate::action::Row;
+use crate::collections::TokenBucket;
+use crate::cx::{Cx, FRAME_OVERHEAD};
+use crate::input::{Lane, LinkId, Token};
+use crate::messages::{Admission, Arrival, Messages, admit};
+use crate::neighbors::{Change, Code, Links};
+use crate::wire::{
+    self, Bounded, Fetch as FetchFrame, FetchMissing, Gossip, Message, Point, Reconcile,
+};
+
+/// Between two slices of work.
+const PAUSE: Duration = Duration::from_millis(1);
+/// Between two looks at sessions that wait for room in the table of missing messages.
+const WAIT: Duration = Duration::from_millis(50);
+/// Sessions that a link may open at once, and the time that gives one back.
+const OPENS: u64 = 4;
+const OPEN_EVERY: Duration = Duration::from_secs(5);
+/// Every so many sessions over a large window compare all of it.
+const FULL_EVERY: u64 = 8;
+
+/// What is kept per open link.
+#[derive(Debug)]
+struct Peer {
+    peer: PeerId,
+    session: Option<Session>,
+    opens: TokenBucket,
+    /// Its low edge, as it last said.
+    low_edge_ms: u64,
+    /// Where the next whole session goes on, after one that was cut.
+    resume: Option<Point>,
+}
+
+/// Keeps nodes equal: finds out what is missing at either end of a link, and fetches what is missing here.
+#[derive(Debug)]
+pub struct Repair {
+    peers: BTreeMap<LinkId, Peer>,
+    /// Links to start a session with, and whether over the whole window.
+    starts: VecDeque<(LinkId, bool)>,
+    /// Links whose session has work for us, first come, first served.
+    jobs: VecDeque<LinkId>,
+    jobs_at: Instant,
+    period_at: Instant,
+    periods: u64,
+    session_timeout: Duration,
+    fetch: Fetch,
+    serve: Serve,
+}
+
+impl Repair {
+    /// Starts with nothing under way.
+    #[must_use]
+    pub fn new(cx: &mut Cx<'_>) -> Self {
+        let mut repair = Self {
+            peers: BTreeMap::new(),
+            starts: VecDeque::new(),
+            jobs: VecDeque::new(),
+            jobs_at: cx.now.mono,
+            period_at: cx.now.mono,
+            periods: 0,
+            session_timeout: cx.config.repair.session_timeout,
+            fetch: Fetch::new(cx.config.repair.fetch_timeout),
+            serve: Serve::new(),
+        };
+        repair.schedule(cx);
+        repair
+    }
+
+    fn schedule(&mut self, cx: &mut Cx<'_>) {
+        let period = u64::try_from(cx.config.repair.period.as_millis()).unwrap_or(u64::MAX / 4);
+        let jittered = cx
+            .rng
+            .random_range(period - period / 4..=period + period / 4);
+        self.period_at = cx.now.mono + Duration::from_millis(jittered.max(1));
+    }
+
+    /// Follows the links: a session at each new neighbor, started by the end with the lesser id.
+    pub fn on_change(
+        &mut self,
+        change: &Change,
+        messages: &Messages,
+        links: &Links,
+        cx: &mut Cx<'_>,
+    ) {
+        match change {
+            Change::Opened { link, peer, .. } => {
+                self.peers.insert(
+                    *link,
+                    Peer {
+                        peer: *peer,
+                        session: None,
+                        opens: TokenBucket::per(OPENS, 1, OPEN_EVERY, cx.now.mono),
+                        low_edge_ms: 0,
+                        resume: None,
+                    },
+                );
+                self.fetch.opened(*link, cx.now.mono);
+                self.serve.opened(*link, cx);
+            }
+            Change::NeighborUp { link, peer } => {
+                if cx.me() < *peer {
+                    self.starts.push_back((*link, true));
+                    self.start_sessions(messages, links, cx);
+                    self.work(messages, cx);
+                }
+            }
+            Change::Closed { link, .. } => {
+                self.peers.remove(link);
+                self.fetch.closed(*link);
+                self.serve.closed(*link);
+                self.starts.retain(|(other, _)| other != link);
+                self.jobs.retain(|other| other != link);
+            }
+            Change::NeighborDown { .. } | Change::DialFailed { .. } => {}
+        }
+    }
+
+    /// Starts what is waiting to be started, a few at once.
+    fn start_sessions(&mut self, messages: &Messages, links: &Links, cx: &mut Cx<'_>) {
+        let mine = |peer: &&Peer| peer.session.as_ref().is_some_and(|session| session.mine);
+        let mut running = self.peers.values().filter(mine).count();
+        while running < cx.config.repair.max_sessions
+            && let Some((link, whole)) = self.starts.pop_front()
+        {
+            if self.start(link, whole, messages, links, cx) {
+                running += 1;
+            }
+        }
+    }
+
+    fn start(
+        &mut self,
+        id: LinkId,
+        whole: bool,
+        messages: &Messages,
+        links: &Links,
+        cx: &mut Cx<'_>,
+    ) -> bool {
+        let (Some(peer), Some(link)) = (self.peers.get_mut(&id), links.get(id)) else {
+            return false;
+        };
+        if peer.session.is_some() || !link.is_open() {
+            return false;
+        }
+        let decided = messages.decided();
+        let edge = decided.low_edge_ms().max(peer.low_edge_ms);
+        let mut low = date(edge.saturating_add(LOW_MARGIN_MS));
+        if whole {
+            low = peer.resume.take().map_or(low, |resume| resume.max(low));
+        } else if let Some(newest) = decided.nth_newest(cx.config.repair.recent) {
+            low = low.max(newest);
+        }
+        // The slower of both clocks, as far as the greeting told.
+        let clock = cx
+            .now
+            .unix_ms
+            .saturating_add_signed(link.clock_offset_ms.min(0));
+        let high = date(clock.saturating_sub(FRESH_MS));
+        if low >= high {
+            return false;
+        }
+        cx.stats.repair.sessions += 1;
+        let key = cx.rng.random();
+        peer.session = Some(Session {
+            id: cx.rng.random(),
+            key,
+            mine: true,
+            low,
+            high,
+            turn: Turn::Work(Box::new(Job::open(&key, low, high)), true),
+            since: cx.now.mono,
+            frames: 0,
+            futile: 0,
+        });
+        self.jobs.push_back(id);
+        true
+    }
+
+    /// A step of a session.
+    ///
+    /// # Errors
+    /// Never yet; a frame out of place is dropped and counted, since sessions of both ends may cross.
+    pub fn on_reconcile(
+        &mut self,
+        link: LinkId,
+        frame: Reconcile,
+        messages: &Messages,
+        _links: &Links,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Code> {
+        let me = cx.me();
+        let Some(peer) = self.peers.get_mut(&link) else {
+            cx.stats.repair.stray += 1;
+            return Ok(());
+        };
+        peer.low_edge_ms = frame.low_edge_ms;
+        match &mut peer.session {
+            Some(session) if session.id == frame.session && session.mine != frame.initiator => {
+                if !matches!(session.turn, Turn::Theirs) || session.key != frame.key {
+                    cx.stats.repair.stray += 1;
+                    return Ok(());
+                }
+                if session.mine && session.frames == 1 && frame.ranges.is_empty() {
+                    cx.stats.repair.sessions_equal += 1;
+                }
+                session.since = cx.now.mono;
+                session.turn = Turn::Received(Box::new(frame));
+            }
+            // Both ends began at once: the session of the lesser id stands.
+            Some(session) if session.mine && (!frame.initiator || me < peer.peer) => {
+                cx.stats.repair.stray += 1;
+                return Ok(());
+            }
+            _ if !frame.initiator => {
+                cx.stats.repair.stray += 1;
+                return Ok(());
+            }
+            _ => {
+                if !peer.opens.take(1, cx.now.mono) {
+                    cx.stats.repair.sessions_refused += 1;
+                    return Ok(());
+                }
+                cx.stats.repair.sessions_answered += 1;
+                peer.session = Some(Session {
+                    id: frame.session,
+                    key: frame.key,
+                    mine: false,
+                    low: date(messages.low_edge_ms()),
+                    high: date(cx.now.unix_ms.saturating_sub(FRESH_MS / 2)),
+                    turn: Turn::Received(Box::new(frame)),
+                    since: cx.now.mono,
+                    frames: 0,
+                    futile: 0,
+                });
+            }
+        }
+        if !self.jobs.contains(&link) {
+            self.jobs.push_back(link);
+        }
+        self.work(messages, cx);
+        Ok(())
+    }
+
+    /// Works on the sessions whose turn is ours, a slice a millisecond.
+    fn work(&mut self, messages: &Messages, cx: &mut Cx<'_>) {
+        if cx.now.mono < self.jobs_at {
+            return;
+        }
+        let slice = cx.config.repair.slice.max(1);
+        let mut budget = slice;
+        let mut blocked = 0;
+        while budget > 0 && blocked < self.jobs.len() {
+            let Some(link) = self.jobs.pop_front() else {
+                break;
+            };
+            let Some(peer) = self.peers.get_mut(&link) else {
+                continue;
+            };
+            let Some(session) = &mut peer.session else {
+                continue;
+            };
+            if let Turn::Received(frame) = &session.turn {
+                if !self.fetch.has_room(link, &cx.config.repair) {
+                    self.jobs.push_back(link);
+                    blocked += 1;
+                    continue;
+                }
+                let job = Job::answer(frame, session.low, session.high, messages);
+                session.turn = Turn::Work(Box::new(job), asks(&frame.ranges));
+            }
+            let Turn::Work(job, _) = &mut session.turn else {
+                continue;
+            };
+            if job.step(messages.decided(), &mut budget) {
+                self.answer(link, messages, cx);
+                blocked = 0;
+            } else {
+                self.jobs.push_front(link);
+            }
+        }
+        cx.stats.repair.walked += (slice - budget) as u64;
+        self.jobs_at = cx.now.mono + if budget == 0 { PAUSE } else { Duration::ZERO };
+        if blocked > 0 {
+            self.jobs_at = cx.now.mono + WAIT;
+        }
+    }
+
+    /// The answer of a link's session is ready.
+    fn answer(&mut self, link: LinkId, messages: &Messages, cx: &mut Cx<'_>) {
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
+        let Some(mut session) = peer.session.take() else {
+            return;
+        };
+        let Turn::Work(job, asked) = std::mem::replace(&mut session.turn, Turn::Theirs) else {
+            return;
+        };
+        let answer = job.finish();
+        cx.stats.repair.listed += answer.listed as u64;
+        let news = answer.listed > 0 || !answer.missing.is_empty();
+        for point in &answer.missing {
+            self.fetch.want(*point, link, cx);
+        }
+        if !asked {
+            return;
+        }
+        session.futile = if news { 0 } else { session.futile + 1 };
+        if session.frames >= cx.config.repair.max_frames
+            || session.futile > cx.config.repair.max_futile
+        {
+            cx.stats.repair.sessions_cut += 1;
+            peer.resume = Some(answer.start);
+            return;
+        }
+        let ends = !answer.asks();
+        let bytes = frame(&session, answer, messages.low_edge_ms());
+        session.frames += 1;
+        session.since = cx.now.mono;
+        session.turn = Turn::Send(bytes, ends);
+        peer.session = Some(session);
+        peer.send(link, cx);
+    }
+
+    /// Somebody asks for messages.
+    ///
+    /// # Errors
+    /// Never yet; what is beyond the queue is refused by [`FetchMissing`].
+    pub fn on_fetch(
+        &mut self,
+        link: LinkId,
+        fetch: FetchFrame,
+        messages: &Messages,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Code> {
+        self.serve.asked(link, fetch.ids.into_vec(), messages, cx);
+        Ok(())
+    }
+
+    /// Somebody does not have what it listed, or will not serve it.
+    ///
+    /// # Errors
+    /// Never yet; ids that were not asked for are ignored.
+    pub fn on_fetch_missing(
+        &mut self,
+        link: LinkId,
+        missing: FetchMissing,
+        _links: &Links,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Code> {
+        for id in missing.ids.iter() {
+            cx.stats.repair.fetch_missing += 1;
+            self.fetch
+                .absent(link, &crypto::MessageId::from_bytes(*id), cx.now.mono);
+        }
+        Ok(())
+    }
+
+    /// A message on the bulk lane; taken only if it was asked for.
+    ///
+    /// # Errors
+    /// A bad signature: the sender should have checked it.
+    pub fn on_gossip(
+        &mut self,
+        link: LinkId,
+        peer: PeerId,
+        gossip: Gossip,
+        frame: Bytes,
+        messages: &Messages,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Code> {
+        let id = gossip.signed.value.id(cx.network);
+        if !self.fetch.is_asked(link, &id, cx.now.mono) {
+            cx.stats.repair.unasked += 1;
+            return Ok(());
+        }
+        cx.stats.repair.received += 1;
+        match admit(gossip, frame, (link, peer), true, messages, cx) {
+            Admission::Duplicate(id) => self.fetch.settled(&id),
+            Admission::Refused(_) => {
+                cx.stats.repair.refused += 1;
+                self.fetch.absent(link, &id, cx.now.mono);
+            }
+            Admission::BadSignature => {
+                self.fetch.absent(link, &id, cx.now.mono);
+                return Err(Code::BadSignature);
+            }
+            Admission::Arrival(arrival) => self.fetch.arrived(*arrival, cx.now.mono),
+        }
+        Ok(())
+    }
+
+    /// An answer of the store.
+    pub fn on_loaded(&mut self, token: Token, row: Option<Row>, cx: &mut Cx<'_>) {
+        self.serve.on_loaded(token, row, cx);
+    }
+
+    /// A lane has room again.
+    pub fn on_room(&mut self, link: LinkId, lane: Lane, messages: &Messages, cx: &mut Cx<'_>) {
+        if lane != Lane::Bulk {
+            return;
+        }
+        if let Some(peer) = self.peers.get_mut(&link) {
+            peer.send(link, cx);
+        }
+        self.fetch.on_room();
+        self.serve.pump(link, messages, cx);
+    }
+
+    /// Runs what is due; cheap when nothing is.
+    pub fn on_timeout(&mut self, messages: &Messages, links: &Links, cx: &mut Cx<'_>) {
+        let now = cx.now.mono;
+        if now >= self.period_at {
+            self.schedule(cx);
+            self.periods += 1;
+            let neighbors = links.neighbors().count();
+            if neighbors > 0 {
+                let chosen = cx.rng.random_range(0..neighbors);
+                if let Some((link, _)) = links.neighbors().nth(chosen)
+                    && !self.starts.iter().any(|(other, _)| *other == link)
+                {
+                    let whole = self.periods.is_multiple_of(FULL_EVERY)
+                        || messages.decided().len() <= cx.config.repair.recent;
+                    self.starts.push_back((link, whole));
+                }
+            }
+        }
+        let timeout = self.session_timeout;
+        for peer in self.peers.values_mut() {
+            if peer
+                .session
+                .as_ref()
+                .is_some_and(|session| session.expires(timeout).is_some_and(|at| at <= now))
+            {
+                cx.stats.repair.sessions_cut += 1;
+                peer.session = None;
+            }
+        }
+        if !self.starts.is_empty() {
+            self.start_sessions(messages, links, cx);
+        }
+        self.work(messages, cx);
+        self.fetch.expire(cx);
+        self.fetch.ask(messages, cx);
+        self.fetch.release(cx);
+        self.serve.pump_due(messages, cx);
+    }
+
+    /// When [`on_timeout`](Self::on_timeout) has something to do next.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Instant> {
+        let sessions = self
+            .peers
+            .values()
+            .filter_map(|peer| peer.session.as_ref()?.expires(self.session_timeout))
+            .min();
+        [
+            Some(self.period_at),
+            (!self.jobs.is_empty()).then_some(self.jobs_at),
+            sessions,
+            self.fetch.next_timeout(),
+            self.serve.next_timeout(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Messages fetched and verified since the last call, in the order in which they are to be appended.
+    pub fn take_arrivals(&mut self) -> Vec<Arrival> {
+        self.fetch.take_arrivals()
+    }
+}
+
+impl Session {
+    /// When it is given up; while the work is ours, never.
+    fn expires(&self, timeout: Duration) -> Option<Instant> {
+        match self.turn {
+            Turn::Theirs | Turn::Send(..) => Some(self.since + timeout),
+            Turn::Received(_) | Turn::Work(..) => None,
+        }
+    }
+}
+
+impl Peer {
+    /// Sends the session's answer, if one waits and the lane has room.
+    fn send(&mut self, link: LinkId, cx: &mut Cx<'_>) {
+        let Some(session) = &mut self.session else {
+            return;
+        };
+        let Turn::Send(bytes, ends) = &session.turn else {
+            return;
+        };
+        let ends = *ends;
+        if cx.out.room(link, Lane::Bulk) < bytes.len() + FRAME_OVERHEAD {
+            return;
+        }
+        cx.send_bytes(link, Lane::Bulk, bytes.clone());
+        cx.stats.repair.frames += 1;
+        if ends {
+            self.session = None;
+        } else {
+            session.turn = Turn::Theirs;
+            session.since = cx.now.mono;
+        }
+    }
+}
+
+fn frame(session: &Session, answer: Answer, low_edge_ms: u64) -> Bytes {
+    wire::encode(&Message::Reconcile(Box::new(Reconcile {
+        session: session.id,
+        key: session.key,
+        start: answer.start,
+        initiator: session.mine,
+        ranges: Bounded::truncated(answer.ranges),
+        low_edge_ms,
+    })))
+}

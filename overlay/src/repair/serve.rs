@@ -1,0 +1,245 @@
+//! Serving what others ask for: in the order asked, within a budget per link, as their lane has room.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
+
+use bytes::Bytes;
+use crypto::MessageId;
+
+use crate::action::{Action, Key, Row};
+use crate::collections::TokenBucket;
+use crate::cx::{Cx, FRAME_OVERHEAD};
+use crate::input::{Lane, LinkId, Token};
+use crate::messages::Messages;
+use crate::wire::{self, Bounded, FetchMissing, Gossip, MAX_FETCH, MAX_FRAME, Message};
+
+/// Rows read ahead for one link.
+const READ_AHEAD: usize = 8;
+/// What an id that is not here costs of a link's budget, bytes: nobody asks for many of them in good faith.
+const MISS_COST: u64 = 4096;
+
+#[derive(Debug)]
+enum Slot {
+    Waiting,
+    Loading,
+    Ready(Bytes),
+    Missing,
+}
+
+#[derive(Debug)]
+struct Customer {
+    queue: VecDeque<(MessageId, Slot)>,
+    missing: Vec<[u8; 32]>,
+    budget: TokenBucket,
+    /// When the budget allows more.
+    wake: Option<Instant>,
+}
+
+/// What is asked of us. Capped per link (ids) and over all (rows read and not sent).
+#[derive(Debug)]
+pub(super) struct Serve {
+    links: BTreeMap<LinkId, Customer>,
+    loads: BTreeMap<Token, (LinkId, MessageId)>,
+    /// Rows read, or being read, that were not sent yet.
+    held: usize,
+}
+
+impl Serve {
+    pub(super) fn new() -> Self {
+        Self {
+            links: BTreeMap::new(),
+            loads: BTreeMap::new(),
+            held: 0,
+        }
+    }
+
+    pub(super) fn opened(&mut self, link: LinkId, cx: &Cx<'_>) {
+        let config = &cx.config.repair;
+        let budget = TokenBucket::new(
+            config.serve_burst.max(MAX_FRAME as u64),
+            config.serve_per_sec,
+            cx.now.mono,
+        );
+        self.links.insert(
+            link,
+            Customer {
+                queue: VecDeque::new(),
+                missing: Vec::new(),
+                budget,
+                wake: None,
+            },
+        );
+    }
+
+    pub(super) fn closed(&mut self, link: LinkId) {
+        if let Some(customer) = self.links.remove(&link) {
+            let ready = |(_, slot): &&(MessageId, Slot)| matches!(slot, Slot::Ready(_));
+            self.held -= customer.queue.iter().filter(ready).count();
+            // Rows still being read are given up when they come.
+        }
+    }
+
+    /// A link asks for messages.
+    pub(super) fn asked(
+        &mut self,
+        link: LinkId,
+        ids: Vec<[u8; 32]>,
+        messages: &Messages,
+        cx: &mut Cx<'_>,
+    ) {
+        let Some(customer) = self.links.get_mut(&link) else {
+            return;
+        };
+        cx.stats.repair.asked += ids.len() as u64;
+        for id in ids {
+            if customer.queue.len() < cx.config.repair.max_queue {
+                customer
+                    .queue
+                    .push_back((MessageId::from_bytes(id), Slot::Waiting));
+            } else {
+                cx.stats.repair.not_served += 1;
+                customer.refuse(id);
+            }
+        }
+        self.pump(link, messages, cx);
+    }
+
+    /// Takes a row read from the store. Call [`pump_due`](Self::pump_due) afterwards.
+    pub(super) fn on_loaded(&mut self, token: Token, row: Option<Row>, cx: &mut Cx<'_>) {
+        let Some((link, id)) = self.loads.remove(&token) else {
+            return;
+        };
+        let slot = self.links.get_mut(&link).and_then(|customer| {
+            customer.wake = Some(cx.now.mono);
+            let loading = |(other, slot): &&mut (MessageId, Slot)| {
+                *other == id && matches!(slot, Slot::Loading)
+            };
+            customer.queue.iter_mut().find(loading)
+        });
+        let Some((_, slot)) = slot else {
+            self.held -= 1;
+            return;
+        };
+        if let Some(Row::Message(stored)) = row {
+            *slot = Slot::Ready(wire::encode(&Message::Gossip(Box::new(Gossip {
+                signed: stored.signed,
+                entries: stored.entries,
+            }))));
+        } else {
+            self.held -= 1;
+            *slot = Slot::Missing;
+        }
+    }
+
+    /// Serves the links whose rows have come or whose budget allows more.
+    pub(super) fn pump_due(&mut self, messages: &Messages, cx: &mut Cx<'_>) {
+        let due: Vec<LinkId> = self
+            .links
+            .iter()
+            .filter(|(_, customer)| customer.wake.is_some_and(|at| at <= cx.now.mono))
+            .map(|(link, _)| *link)
+            .collect();
+        for link in due {
+            self.pump(link, messages, cx);
+        }
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        self.links
+            .values()
+            .filter_map(|customer| customer.wake)
+            .min()
+    }
+
+    /// Serves a link as far as rows, budget and room allow.
+    pub(super) fn pump(&mut self, link: LinkId, messages: &Messages, cx: &mut Cx<'_>) {
+        let Some(customer) = self.links.get_mut(&link) else {
+            return;
+        };
+        customer.wake = None;
+        loop {
+            // Read ahead, in order.
+            let mut ahead = 0;
+            for (id, slot) in customer.queue.iter_mut().take(READ_AHEAD) {
+                match slot {
+                    Slot::Waiting => {
+                        if self.held >= cx.config.repair.max_loads {
+                            // Not before others have sent theirs; look again soon.
+                            customer.wake = Some(cx.now.mono + std::time::Duration::from_millis(5));
+                            break;
+                        }
+                        self.held += 1;
+                        if let Some(frame) = messages.frame(id) {
+                            *slot = Slot::Ready(frame);
+                            continue;
+                        }
+                        let token = cx.out.token();
+                        cx.out.push(Action::Load {
+                            token,
+                            key: Key::Message(*id),
+                        });
+                        cx.stats.repair.loads += 1;
+                        self.loads.insert(token, (link, *id));
+                        *slot = Slot::Loading;
+                    }
+                    Slot::Loading | Slot::Ready(_) | Slot::Missing => ahead += 1,
+                }
+                if ahead >= READ_AHEAD {
+                    break;
+                }
+            }
+            let Some((id, slot)) = customer.queue.front() else {
+                break;
+            };
+            match slot {
+                Slot::Waiting | Slot::Loading => break,
+                Slot::Missing => {
+                    let id = id.to_bytes();
+                    cx.stats.repair.not_served += 1;
+                    customer.refuse(id);
+                    let cost = MISS_COST.min(customer.budget.available(cx.now.mono));
+                    customer.budget.take(cost, cx.now.mono);
+                }
+                Slot::Ready(frame) => {
+                    let size = frame.len() as u64;
+                    if cx.out.room(link, Lane::Bulk) < frame.len() + FRAME_OVERHEAD {
+                        break; // on_room comes
+                    }
+                    if !customer.budget.take(size, cx.now.mono) {
+                        customer.wake = customer.budget.ready_at(size);
+                        break;
+                    }
+                    let frame = frame.clone();
+                    cx.send_bytes(link, Lane::Bulk, frame);
+                    self.held -= 1;
+                    cx.stats.repair.served += 1;
+                    cx.stats.repair.served_bytes += size;
+                }
+            }
+            customer.queue.pop_front();
+        }
+        customer.send_refusals(link, cx);
+    }
+}
+
+impl Customer {
+    fn refuse(&mut self, id: [u8; 32]) {
+        // One frame's worth; who asks for more than the queue holds is not owed an answer to each.
+        if self.missing.len() < MAX_FETCH {
+            self.missing.push(id);
+        }
+    }
+
+    fn send_refusals(&mut self, link: LinkId, cx: &mut Cx<'_>) {
+        let frame = MAX_FETCH * 32 + 8 + FRAME_OVERHEAD;
+        if self.missing.is_empty() || cx.out.room(link, Lane::Bulk) < frame {
+            return;
+        }
+        let ids = Bounded::truncated(std::mem::take(&mut self.missing));
+        cx.send(
+            link,
+            Lane::Bulk,
+            &Message::FetchMissing(FetchMissing { ids }),
+        );
+    }
+}

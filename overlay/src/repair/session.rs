@@ -1,0 +1,48 @@
+//! One reconciliation with one link, and whose turn it is.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::job::Job;
+use crate::wire::{Point, Reconcile};
+
+/// Whose turn it is.
+#[derive(Debug)]
+pub(super) enum Turn {
+    /// The other end's.
+    Theirs,
+    /// Ours: this frame is to be answered when the table of missing messages has room.
+    Received(Box<Reconcile>),
+    /// Ours: the answer is in the making; the flag tells whether the frame asked for one.
+    Work(Box<Job>, bool),
+    /// Ours: the answer waits for room in the lane; the flag tells whether it ends the session.
+    Send(Bytes, bool),
+}
+
+/// A session.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) id: u64,
+    pub(super) key: [u8; 16],
+    /// We began it.
+    pub(super) mine: bool,
+    /// What we look at.
+    pub(super) low: Point,
+    pub(super) high: Point,
+    pub(super) turn: Turn,
+    /// The last frame, in or out.
+    pub(super) since: Instant,
+    /// Frames we sent.
+    pub(super) frames: u32,
+    /// Frames in a row that brought nothing new.
+    pub(super) futile: u32,
+}
+
+/// The point before all of this date.
+pub(super) const fn date(unix_ms: u64) -> Point {
+    Point {
+        unix_ms,
+        id: [0; 32],
+    }
+}

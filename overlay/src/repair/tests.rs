@@ -1,0 +1,378 @@
+//! Whole rooms (`messages` and `repair`) talking over real wire frames in virtual time.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use crypto::{Identity, MessageId, Signed};
+use proptest::prelude::*;
+
+use super::*;
+use crate::action::{Action, Event, Key, Row};
+use crate::input::{Lane, LinkId, Token};
+use crate::messages::{Arrival, Messages, StoredMessage, Topic};
+use crate::neighbors::{Change, Link, Links, Phase};
+use crate::restored::Restored;
+use crate::testing::{Bench, START_UNIX_MS, identity, peer};
+use crate::wire::{self, Gossip, Message, MessageHeader, PeerRecord, Purpose, body_of};
+
+const LATENCY: Duration = Duration::from_millis(20);
+
+struct Node {
+    bench: Bench,
+    messages: Messages,
+    repair: Repair,
+    links: Links,
+    log: BTreeMap<MessageId, StoredMessage>,
+    delivered: Vec<(u64, bool)>,
+    /// Loads are not answered while this is set.
+    store_stalls: bool,
+    waiting_loads: Vec<(Token, Key)>,
+}
+
+impl Node {
+    fn new(n: u32) -> Self {
+        let mut bench = Bench::new(n);
+        let messages = Messages::new(&Restored::default(), &mut bench.cx());
+        let repair = Repair::new(&mut bench.cx());
+        Self {
+            bench,
+            messages,
+            repair,
+            links: Links::default(),
+            log: BTreeMap::new(),
+            delivered: Vec::new(),
+            store_stalls: false,
+            waiting_loads: Vec::new(),
+        }
+    }
+
+    fn settle(&mut self) {
+        self.repair
+            .on_timeout(&self.messages, &self.links, &mut self.bench.cx());
+        self.messages.on_timeout(&mut self.bench.cx());
+        for arrival in self.repair.take_arrivals() {
+            self.messages.on_arrival(arrival, &mut self.bench.cx());
+        }
+        self.messages.take_accepted();
+    }
+
+    /// Carries out actions; returns the frames sent.
+    fn act(&mut self) -> Vec<(LinkId, Lane, Bytes)> {
+        let mut sent = Vec::new();
+        loop {
+            let actions = self.bench.actions();
+            if actions.is_empty() {
+                return sent;
+            }
+            for action in actions {
+                match action {
+                    Action::Send { link, lane, bytes } => sent.push((link, lane, bytes)),
+                    Action::Persist { token, row } => {
+                        match row {
+                            Row::Message(stored) => {
+                                self.log.insert(stored.id, stored);
+                            }
+                            Row::Forget { pruned, .. } => {
+                                pruned.iter().for_each(|id| drop(self.log.remove(id)));
+                            }
+                            _ => {}
+                        }
+                        self.messages.on_persisted(token, &mut self.bench.cx());
+                    }
+                    Action::Load { token, key } => self.waiting_loads.push((token, key)),
+                    Action::Emit(Event::Delivered(delivery)) => {
+                        self.delivered.push((delivery.seq, delivery.gap));
+                    }
+                    Action::Emit(_) => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+            if !self.store_stalls {
+                for (token, Key::Message(id)) in std::mem::take(&mut self.waiting_loads) {
+                    let row = self.log.get(&id).cloned().map(Row::Message);
+                    self.repair.on_loaded(token, row, &mut self.bench.cx());
+                }
+            }
+            self.settle();
+        }
+    }
+
+    /// Puts a message into the node as if it had come live, without any order.
+    fn has(&mut self, message: &Arrival) {
+        let mut arrival = message.clone();
+        arrival.from = Some((LinkId(999), peer(999)));
+        self.messages.on_arrival(arrival, &mut self.bench.cx());
+        self.messages.take_accepted();
+        assert!(self.act().is_empty());
+    }
+
+    fn ids(&self) -> BTreeSet<[u8; 32]> {
+        let all = self.messages.decided();
+        all.range(session::date(0), session::date(u64::MAX))
+            .map(|point| point.id)
+            .collect()
+    }
+}
+
+/// Nodes, their links (all to all that were connected) and the frames between them.
+struct World {
+    nodes: Vec<Node>,
+    frames: VecDeque<(Instant, usize, LinkId, Lane, Bytes)>,
+    /// Where a node's link leads.
+    ends: BTreeMap<(usize, LinkId), (usize, LinkId)>,
+    next_link: u64,
+    sent: BTreeMap<u8, (u64, u64)>,
+    /// Frames that a node's link swallows.
+    mute: BTreeSet<(usize, LinkId)>,
+}
+
+impl World {
+    fn new(nodes: u32) -> Self {
+        let mut nodes: Vec<Node> = (0..nodes).map(Node::new).collect();
+        let start = nodes[0].bench.now;
+        nodes.iter_mut().for_each(|node| {
+            node.bench.now = start;
+            node.repair = Repair::new(&mut node.bench.cx());
+            node.messages = Messages::new(&Restored::default(), &mut node.bench.cx());
+            node.act();
+        });
+        Self {
+            nodes,
+            frames: VecDeque::new(),
+            ends: BTreeMap::new(),
+            next_link: 0,
+            sent: BTreeMap::new(),
+            mute: BTreeSet::new(),
+        }
+    }
+
+    fn connect(&mut self, a: usize, b: usize) -> LinkId {
+        self.next_link += 1;
+        let id = LinkId(self.next_link);
+        for (me, other) in [(a, b), (b, a)] {
+            self.ends.insert((me, id), (other, id));
+            let (whom, record) = {
+                let node = &self.nodes[other];
+                let record = PeerRecord {
+                    id: node.bench.identity.id().to_bytes(),
+                    version: 1,
+                    issued_unix_s: START_UNIX_MS / 1000,
+                    ipv4: None,
+                    ipv6: None,
+                    roles: 0,
+                };
+                let signed = Signed::sign(record, &node.bench.identity, &node.bench.network);
+                (node.bench.identity.id(), signed.unwrap())
+            };
+            let node = &mut self.nodes[me];
+            let now = node.bench.now.mono;
+            node.bench.out.open(id);
+            let addr = ([127, 0, 0, 1], 4000).into();
+            node.links.insert(
+                id,
+                Link {
+                    peer: whom,
+                    addr,
+                    outbound: me == a,
+                    phase: Phase::Open,
+                    kind: Purpose::Neighbor,
+                    since: now,
+                    neighbor_since: Some(now),
+                    last_in: now,
+                    rtt: LATENCY * 2,
+                    announce_key: [0; 16],
+                    clock_offset_ms: 0,
+                    observed: None,
+                    usefulness: 0,
+                },
+            );
+            for change in [
+                Change::Opened {
+                    link: id,
+                    peer: whom,
+                    addr,
+                    record,
+                    dial: None,
+                },
+                Change::NeighborUp {
+                    link: id,
+                    peer: whom,
+                },
+            ] {
+                node.repair
+                    .on_change(&change, &node.messages, &node.links, &mut node.bench.cx());
+            }
+            self.collect(me);
+        }
+        id
+    }
+
+    fn cut(&mut self, id: LinkId) {
+        for node in &mut self.nodes {
+            if let Some(link) = node.links.remove(id) {
+                let change = Change::Closed {
+                    link: id,
+                    peer: link.peer,
+                };
+                node.repair
+                    .on_change(&change, &node.messages, &node.links, &mut node.bench.cx());
+                node.bench.out.forget(id);
+            }
+        }
+        self.ends.retain(|(_, link), _| *link != id);
+    }
+
+    fn collect(&mut self, n: usize) {
+        let node = &mut self.nodes[n];
+        node.settle();
+        for (link, lane, bytes) in node.act() {
+            let (count, total) = self.sent.entry(wire::tag_of(&bytes).unwrap()).or_default();
+            *count += 1;
+            *total += bytes.len() as u64;
+            if self.mute.contains(&(n, link)) {
+                continue;
+            }
+            self.frames
+                .push_back((node.bench.now.mono + LATENCY, n, link, lane, bytes));
+        }
+    }
+
+    /// Lets time pass.
+    fn run(&mut self, span: Duration) {
+        let end = self.nodes[0].bench.now.mono + span;
+        for _ in 0..1_000_000 {
+            let frame = self.frames.front().map(|frame| frame.0);
+            let timer = self
+                .nodes
+                .iter()
+                .filter_map(|node| {
+                    let messages = node.messages.next_timeout();
+                    messages.into_iter().chain(node.repair.next_timeout()).min()
+                })
+                .min();
+            let next = frame.into_iter().chain(timer).min().unwrap_or(end).min(end);
+            let now = self.nodes[0].bench.now.mono;
+            let by = next.saturating_duration_since(now);
+            for node in &mut self.nodes {
+                node.bench.advance(by);
+            }
+            if frame.is_some_and(|at| at <= next) {
+                let (_, from, link, lane, bytes) = self.frames.pop_front().unwrap();
+                self.deliver(from, link, lane, &bytes);
+            } else if next >= end {
+                return;
+            } else {
+                for n in 0..self.nodes.len() {
+                    self.collect(n);
+                }
+            }
+        }
+        panic!("the world does not come to rest");
+    }
+
+    fn deliver(&mut self, from: usize, link: LinkId, lane: Lane, bytes: &Bytes) {
+        // The lane of the sender has drained.
+        let sender = &mut self.nodes[from];
+        sender.bench.out.set_room(link, lane, lane.capacity());
+        sender
+            .repair
+            .on_room(link, lane, &sender.messages, &mut sender.bench.cx());
+        self.collect(from);
+        let Some((to, link)) = self.ends.get(&(from, link)).copied() else {
+            return;
+        };
+        let whom = self.nodes[from].bench.identity.id();
+        let node = &mut self.nodes[to];
+        let (repair, messages, links) = (&mut node.repair, &node.messages, &node.links);
+        let cx = &mut node.bench.cx();
+        match wire::decode(bytes).unwrap() {
+            Message::Reconcile(frame) => repair.on_reconcile(link, *frame, messages, links, cx),
+            Message::Fetch(fetch) => repair.on_fetch(link, fetch, messages, cx),
+            Message::FetchMissing(missing) => repair.on_fetch_missing(link, missing, links, cx),
+            Message::Gossip(gossip) => {
+                repair.on_gossip(link, whom, *gossip, bytes.clone(), messages, cx)
+            }
+            other => panic!("{other:?}"),
+        }
+        .unwrap();
+        self.collect(to);
+    }
+
+    fn frames_of(&self, tag: u8) -> u64 {
+        self.sent.get(&tag).map_or(0, |(count, _)| *count)
+    }
+
+    fn bytes_of(&self, tag: u8) -> u64 {
+        self.sent.get(&tag).map_or(0, |(_, bytes)| *bytes)
+    }
+}
+
+/// Message number `n` of an author, verified, dated `age` before the start.
+fn message(author: &Identity, n: u64, prev: u64, age_ms: u64) -> Arrival {
+    let entries = vec![Bytes::from(n.to_le_bytes().to_vec())];
+    let (body_len, body_root) = body_of(&entries);
+    let network = crypto::NetworkId::from_name("test");
+    let header = MessageHeader {
+        author: author.id().to_bytes(),
+        seq: n,
+        prev_seq: prev,
+        published_unix_ms: START_UNIX_MS - age_ms,
+        topic: "news".parse::<Topic>().unwrap(),
+        count: 1,
+        body_len,
+        body_root,
+    };
+    let header = Signed::sign(header, author, &network).unwrap();
+    let frame = wire::encode(&Message::Gossip(Box::new(Gossip {
+        signed: header.signed().clone(),
+        entries: entries.clone(),
+    })));
+    Arrival {
+        id: header.id(&network),
+        header,
+        entries,
+        frame,
+        from: None,
+        repaired: false,
+    }
+}
+
+#[test]
+fn two_equal_nodes_exchange_one_small_frame_each_way_a_period() {
+    let mut world = World::new(2);
+    let author = identity(50);
+    for n in 1..=100 {
+        let message = message(&author, n, n - 1, 100_000 - n);
+        world.nodes.iter_mut().for_each(|node| node.has(&message));
+    }
+    world.connect(0, 1);
+    world.run(Duration::from_secs(1));
+    assert_eq!(world.frames_of(wire::tag::RECONCILE), 2);
+    assert!(world.bytes_of(wire::tag::RECONCILE) < 250);
+    world.run(Duration::from_secs(300));
+    // Each of the two starts one about every 30 s.
+    let frames = world.frames_of(wire::tag::RECONCILE);
+    assert!((30..=60).contains(&frames), "{frames}");
+    assert_eq!(world.frames_of(wire::tag::FETCH), 0);
+    assert!(world.bytes_of(wire::tag::RECONCILE) < frames * 125);
+}
+
+#[test]
+fn a_joiner_gets_everything_in_order() {
+    let mut world = World::new(2);
+    let authors = [identity(50), identity(51), identity(52)];
+    for n in 1..=1000 {
+        for author in &authors {
+            let message = message(author, n, n - 1, 2_000_000 - n * 1000);
+            world.nodes[1].has(&message);
+        }
+    }
+    world.connect(0, 1);
+    world.run(Duration::from_secs(20));
+    assert_eq!(world.nodes[0].ids(), world.nodes[1].ids());
+    assert_eq!(world.nodes[0].delivered.len(), 3000);
+    assert!(world.nodes[0].delivered.iter().all(|(_, gap)| !gap));
+    assert_eq!(world.nodes[0].bench.stats.repair.unasked, 0);
+    assert_eq!(world.nodes[0].bench.stats.messages.held, 0);
+}
