@@ -23,6 +23,7 @@ use crate::input::{Command, Input, Lane, LinkId, Now};
 use crate::messages::Messages;
 use crate::neighbors::{Code, Neighbors, Phase};
 use crate::peers::{Book, Own};
+use crate::repair::Repair;
 use crate::restored::Restored;
 use crate::sampling::Sampling;
 use crate::stats::Stats;
@@ -76,6 +77,7 @@ struct Parts {
     neighbors: Neighbors,
     sampling: Sampling,
     broadcast: Broadcast,
+    repair: Repair,
     messages: Messages,
 }
 
@@ -118,7 +120,8 @@ impl Overlay {
         let neighbors = Neighbors::new(own, &restored.anchors, &mut cx);
         let sampling = Sampling::new(&mut cx);
         let broadcast = Broadcast::new();
-        let messages = Messages::new(&cx.config.messages, &restored, cx.identity.id(), now);
+        let repair = Repair::new(&mut cx);
+        let messages = Messages::new(&restored, &mut cx);
         Ok(Self {
             env,
             parts: Parts {
@@ -127,6 +130,7 @@ impl Overlay {
                 neighbors,
                 sampling,
                 broadcast,
+                repair,
                 messages,
             },
         })
@@ -153,6 +157,7 @@ impl Overlay {
             parts.neighbors.next_timeout(),
             parts.sampling.next_timeout(),
             parts.broadcast.next_timeout(),
+            parts.repair.next_timeout(),
             parts.messages.next_timeout(),
         ]
         .into_iter()
@@ -216,6 +221,7 @@ impl Parts {
                 let messages = &self.messages;
                 self.broadcast
                     .on_room(link, lane, &|id| messages.frame(id), cx);
+                self.repair.on_room(link, lane, &self.messages, cx);
             }
             Input::Connected {
                 link,
@@ -247,7 +253,9 @@ impl Parts {
             }
             Input::Persisted { token } => self.messages.on_persisted(token, cx),
             Input::Loaded { token, row } => {
-                self.messages.on_loaded(token, row.as_ref(), cx);
+                if !self.messages.on_loaded(token, row.as_ref(), cx) {
+                    self.repair.on_loaded(token, row, cx);
+                }
             }
             Input::Verdict { token, verdict } => self.messages.on_verdict(token, verdict, cx),
             Input::Command(command) => self.command(command, cx),
@@ -315,7 +323,7 @@ impl Parts {
             return self.fault(id, &peer, Code::Protocol, cx);
         }
         self.neighbors.touched(id, cx.now.mono);
-        if let Err(code) = self.message(id, &peer, message, bytes, cx) {
+        if let Err(code) = self.message(id, &peer, lane, message, bytes, cx) {
             self.fault(id, &peer, code, cx);
         }
     }
@@ -324,6 +332,7 @@ impl Parts {
         &mut self,
         id: LinkId,
         peer: &PeerId,
+        lane: Lane,
         message: Message,
         frame: Bytes,
         cx: &mut Cx<'_>,
@@ -333,6 +342,7 @@ impl Parts {
             neighbors,
             sampling,
             broadcast,
+            repair,
             messages,
             ..
         } = self;
@@ -351,6 +361,9 @@ impl Parts {
             Message::ExchangeReply(reply) => {
                 sampling.on_reply(id, *reply, book, neighbors.links(), cx)?
             }
+            Message::Gossip(gossip) if lane == Lane::Bulk => {
+                repair.on_gossip(id, *peer, *gossip, frame, messages, cx)?
+            }
             Message::Gossip(gossip) => {
                 broadcast.on_gossip(id, *gossip, frame, neighbors.links(), messages, cx)
             }
@@ -359,7 +372,13 @@ impl Parts {
             }
             Message::Graft(graft) => broadcast.on_graft(id, &graft, &|id| messages.frame(id), cx),
             Message::Prune(prune) => broadcast.on_prune(id, &prune, cx),
-            Message::Reconcile(_) | Message::Fetch(_) | Message::FetchMissing(_) => {}
+            Message::Reconcile(reconcile) => {
+                repair.on_reconcile(id, *reconcile, messages, neighbors.links(), cx)?
+            }
+            Message::Fetch(fetch) => repair.on_fetch(id, fetch, messages, cx)?,
+            Message::FetchMissing(missing) => {
+                repair.on_fetch_missing(id, missing, neighbors.links(), cx)?
+            }
         }
         Ok(())
     }
@@ -377,6 +396,8 @@ impl Parts {
         self.sampling
             .on_timeout(&own, &mut self.book, self.neighbors.links(), cx);
         self.broadcast.on_timeout(self.neighbors.links(), cx);
+        self.repair
+            .on_timeout(&self.messages, self.neighbors.links(), cx);
         self.messages.on_timeout(cx);
     }
 
@@ -388,8 +409,14 @@ impl Parts {
             self.sampling
                 .on_change(&change, &own, &mut self.book, links, cx);
             self.broadcast.on_change(&change, links, cx);
+            self.repair.on_change(&change, &self.messages, links, cx);
         }
-        for arrival in self.broadcast.take_arrivals() {
+        for arrival in self
+            .broadcast
+            .take_arrivals()
+            .into_iter()
+            .chain(self.repair.take_arrivals())
+        {
             self.messages.on_arrival(arrival, cx);
         }
         for accepted in self.messages.take_accepted() {

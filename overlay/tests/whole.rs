@@ -97,6 +97,60 @@ fn a_publish_before_any_neighbor_is_kept_and_delivered_when_one_appears() {
 }
 
 #[test]
+fn a_killed_node_rejoins_without_the_seed_and_gets_what_it_missed() {
+    let mut world = World::new(4);
+    join(&mut world, 8);
+    world.run(20 * SECOND);
+    world.publish(1, 1, "before");
+    world.run(2 * SECOND);
+    world.kill(5);
+    world.run(SECOND);
+    for n in 0..50 {
+        world.publish(2, 100 + n, &format!("missed {n}"));
+        world.run(SECOND / 10);
+    }
+    world.kill(0);
+    world.run(30 * SECOND);
+    world.nodes[5].delivered.retain(|_| true);
+    world.boot(5);
+    world.run(60 * SECOND);
+    assert_delivered(&world, 51);
+    let cursors: Vec<u64> = world.nodes[5]
+        .delivered
+        .iter()
+        .map(|delivery| delivery.cursor)
+        .collect();
+    assert!(
+        cursors.is_sorted_by(|a, b| a < b),
+        "cursors rise: {cursors:?}"
+    );
+}
+
+#[test]
+fn a_partition_heals_and_both_sides_get_everything() {
+    let mut world = World::new(5);
+    join(&mut world, 10);
+    world.run(20 * SECOND);
+    for a in 0..5 {
+        for b in 5..10 {
+            world.set_cut(a, b, true);
+        }
+    }
+    for n in 0..20 {
+        world.publish(1, n, &format!("left {n}"));
+        world.publish(7, 100 + n, &format!("right {n}"));
+        world.run(SECOND);
+    }
+    for a in 0..5 {
+        for b in 5..10 {
+            world.set_cut(a, b, false);
+        }
+    }
+    world.run(120 * SECOND);
+    assert_delivered(&world, 40);
+}
+
+#[test]
 fn the_same_seed_gives_the_same_run() {
     let run = |seed| {
         let mut world = World::new(seed);

@@ -334,13 +334,6 @@ impl Messages {
         });
     }
 
-    /// Whether a publish finds room; the store is behind otherwise.
-    #[must_use]
-    pub fn ready_to_publish(&self) -> bool {
-        self.publishes.count() * 2 < self.config.max_publishes
-            && self.publishes.bytes + MAX_BODY * 2 < self.config.max_publish_bytes
-    }
-
     /// `n` more neighbors' lanes took this own message.
     pub fn note_neighbors(&mut self, id: &MessageId, n: usize) {
         if let Some(number) = self.publishes.owner.get(id)

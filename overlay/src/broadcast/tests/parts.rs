@@ -700,9 +700,9 @@ fn gossip(bench: &Bench, n: u32, seq: u64) -> Gossip {
 #[test]
 fn a_signed_message_arrives_and_a_bad_signature_closes_the_link() {
     let mut it = Fixture::new(3, 3);
-    let bench = &it.bench;
+    let bench = &mut it.bench;
     let restored = Restored::default();
-    let mut messages = Messages::new(&bench.config.messages, &restored, peer(0), bench.now);
+    let mut messages = Messages::new(&restored, &mut bench.cx());
     let good = gossip(&it.bench, 50, 1);
     let bytes = wire::encode(&Message::Gossip(Box::new(good.clone())));
     let mut forged = good.clone();
