@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use super::{Code, Link, Neighbors};
+use super::{Code, Link, Neighbors, Phase};
 use crate::cx::Cx;
 use crate::input::LinkId;
-use crate::peers::{Book, Group};
+use crate::peers::{Book, Prefix};
 
 /// Inbound neighbors protected for their group (chosen by a secret hash), their round trip, and their usefulness. Bitcoin Core's
 /// eviction protects 4, 8 and 4 in the same way, then half of the rest by age.
@@ -28,9 +28,9 @@ impl Neighbors {
         }
         let caps = book.caps();
         let others = || {
-            self.links
-                .iter()
-                .filter(|(other, link)| *other != id && !link.outbound)
+            self.links.iter().filter(|(other, link)| {
+                *other != id && !link.outbound && link.phase != Phase::Closing
+            })
         };
         if others()
             .filter(|(_, link)| link.addr.ip() == addr.ip())
@@ -80,7 +80,7 @@ fn choose_victim(
     book: &Book,
     newcomer: SocketAddr,
 ) -> Option<LinkId> {
-    let group = |addr: SocketAddr| book.group_of(addr);
+    let group = |addr: SocketAddr| book.group_of(addr).wide;
     let keyed = |link: &Link| *blake3::keyed_hash(key, &group(link.addr).bytes()).as_bytes();
     let mut rest: Vec<&(LinkId, Link)> = pool.iter().collect();
     rest.sort_by_key(|(_, link)| keyed(link));
@@ -92,7 +92,7 @@ fn choose_victim(
     rest.sort_by_key(|(_, link)| link.neighbor_since);
     rest.drain(..rest.len() / 2);
 
-    let mut groups: BTreeMap<Group, Vec<&(LinkId, Link)>> = BTreeMap::new();
+    let mut groups: BTreeMap<Prefix, Vec<&(LinkId, Link)>> = BTreeMap::new();
     for entry in rest {
         groups.entry(group(entry.1.addr)).or_default().push(entry);
     }

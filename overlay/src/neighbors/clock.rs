@@ -49,9 +49,10 @@ impl ClockWatch {
     ) {
         let voice = match cx.config.addresses {
             AddressPreset::Local => peer.as_bytes().to_vec(),
-            AddressPreset::Lan | AddressPreset::Wan => {
-                Group::of(addr.ip(), cx.config.addresses).bytes().to_vec()
-            }
+            AddressPreset::Lan | AddressPreset::Wan => Group::of(addr.ip(), cx.config.addresses)
+                .wide
+                .bytes()
+                .to_vec(),
         };
         self.turn += 1;
         self.voices.insert(voice, (self.turn, offset_ms, observed));

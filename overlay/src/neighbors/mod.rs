@@ -12,6 +12,9 @@ mod greeting;
 mod links;
 mod upkeep;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
