@@ -5,13 +5,24 @@ use std::time::Instant;
 
 use super::slots::{Slot, Slots};
 
+/// A link that was earlier than the supplier, time after time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Challenger {
+    /// Which.
+    pub(super) slot: Slot,
+    /// How often in a row.
+    pub(super) wins: u8,
+    /// Since when.
+    pub(super) since: Instant,
+}
+
 /// The state of one author.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Author {
     /// The link credited with bringing this author's messages; `None` = whoever is next.
     pub(super) supplier: Option<Slot>,
-    /// Who brought messages earlier than the supplier lately, and how often in a row.
-    pub(super) challenger: Option<(Slot, u8)>,
+    /// Who was earlier than the supplier lately.
+    pub(super) challenger: Option<Challenger>,
     /// How often in a row a message had to be asked for although there was a supplier.
     pub(super) failures: u8,
     /// When the supplier was last exchanged for a faster one.
@@ -75,7 +86,7 @@ impl Authors {
             state.out_pruned.remove(slot);
             state.out_grafted.remove(slot);
             state.in_pruned.remove(slot);
-            if state.challenger.is_some_and(|(who, _)| who == slot) {
+            if state.challenger.is_some_and(|it| it.slot == slot) {
                 state.challenger = None;
             }
             if state.supplier == Some(slot) {
@@ -134,13 +145,18 @@ mod tests {
     #[test]
     fn a_link_that_is_gone_leaves_no_trace() {
         let mut authors = Authors::default();
+        let since = crate::testing::Bench::new(0).now.mono;
         for n in 0..10 {
             let state = authors.touch(author(n), 64).0;
             state.supplier = Some(if n < 6 { 3 } else { 4 });
             state.out_pruned.insert(3);
             state.out_grafted.insert(3);
             state.in_pruned.insert(3);
-            state.challenger = Some((3, 1));
+            state.challenger = Some(Challenger {
+                slot: 3,
+                wins: 1,
+                since,
+            });
         }
         assert_eq!(
             authors.forget(3, 4),

@@ -1,11 +1,12 @@
 //! What comes in whole: the first copy credits its link, later ones prune theirs.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use crypto::MessageId;
 
 use super::Broadcast;
+use super::authors::Challenger;
 use super::missing::Found;
 use super::slots::Slot;
 use crate::cx::Cx;
@@ -16,8 +17,12 @@ use crate::wire::{Branch, Gossip};
 
 /// So many times in a row another link must be earlier to become the supplier.
 const RACES: u8 = 3;
-/// So many times in a row a push must be missing, while everything is late, before its supplier counts as failed.
+/// So many times in a row a push must be missing, while everything is late, before its supplier counts as failed; and one
+/// that delivers other things meanwhile.
 const FAILURES_IN_BACKLOG: u8 = 3;
+const FAILURES_WHILE_BUSY: u8 = 16;
+/// Having delivered this short a time ago, a link is busy.
+const BUSY: Duration = Duration::from_millis(500);
 /// A link that goes on pushing what it was told not to is told again after this long: it may have forgotten the author.
 const PRUNE_AGAIN: Duration = Duration::from_secs(1);
 
@@ -164,7 +169,14 @@ impl Broadcast {
                 // It had to be asked for: the supplier failed, unless everything is late.
                 state.failures = state.failures.saturating_add(1);
                 let failures = state.failures;
-                if once && failures < FAILURES_IN_BACKLOG {
+                let active = self.edge_mut(old).map(|edge| edge.active);
+                let busy = active.is_some_and(|at| now.saturating_duration_since(at) < BUSY);
+                let enough = if busy {
+                    FAILURES_WHILE_BUSY
+                } else {
+                    FAILURES_IN_BACKLOG
+                };
+                if once && failures < enough {
                     return;
                 }
                 cx.stats.broadcast.supplier_failures += 1;
@@ -175,6 +187,10 @@ impl Broadcast {
                     self.make_supplier(&author, slot, cx);
                     if once {
                         self.graft_author(link, &author, cx);
+                        if let Some(old_link) = self.slots.link(old) {
+                            // Its queue is long: what waits there need not be sent.
+                            self.prune(old_link, old, author, cx);
+                        }
                     } else if let Some(state) = self.authors.get_mut(&author) {
                         state.in_pruned.remove(slot);
                     }
@@ -193,9 +209,12 @@ impl Broadcast {
                     state.challenger = None;
                     return;
                 };
-                let wins = wins(&mut state.challenger, rival);
+                let (wins, since) = wins(&mut state.challenger, rival, now);
                 let lately = |at| now.saturating_duration_since(at) < config.race_every;
-                if wins < RACES || state.switched.is_some_and(lately) {
+                if wins < RACES
+                    || now.saturating_duration_since(since) < config.race_lasts
+                    || state.switched.is_some_and(lately)
+                {
                     return;
                 }
                 state.switched = Some(now);
@@ -205,9 +224,11 @@ impl Broadcast {
                     self.graft_author(rival, &author, cx);
                 }
             }
+            // What was on its way when it was pruned.
+            Some(_) if state.in_pruned.has(slot) => {}
             Some(_) => {
                 // Two push; the other's copy, if it comes, decides in `duplicate`.
-                if wins(&mut state.challenger, slot) >= RACES {
+                if wins(&mut state.challenger, slot, now).0 >= RACES {
                     cx.stats.broadcast.supplier_races += 1;
                     self.make_supplier(&author, slot, cx);
                 }
@@ -295,10 +316,15 @@ impl Broadcast {
     }
 }
 
-/// Counts one more win of a link, in a row.
-fn wins(challenger: &mut Option<(Slot, u8)>, slot: Slot) -> u8 {
-    let before = challenger.filter(|(who, _)| *who == slot);
-    let wins = before.map_or(0, |(_, wins)| wins).saturating_add(1);
-    *challenger = Some((slot, wins));
-    wins
+/// Counts one more win of a link, in a row; how many, and since when.
+fn wins(challenger: &mut Option<Challenger>, slot: Slot, now: Instant) -> (u8, Instant) {
+    let before = challenger.filter(|it| it.slot == slot);
+    let mut it = before.unwrap_or(Challenger {
+        slot,
+        wins: 0,
+        since: now,
+    });
+    it.wins = it.wins.saturating_add(1);
+    *challenger = Some(it);
+    (it.wins, it.since)
 }

@@ -1,30 +1,14 @@
 //! What neighbors announced and nobody has pushed yet: when to ask for it, and whom.
-//!
-//! Plumtree (Leitao, Pereira, Rodrigues, SRDS 2007) asks after a fixed time, so that a backlog, where everything is late, is
-//! pulled a second time. Here an id is asked for when its time is up (round trip + usual lag + 4 deviations, as RFC 6298 does
-//! for retransmission) *and* either ids announced after it have arrived in the meantime, or nothing new arrives at all. The
-//! first is the evidence that RACK (RFC 8985) uses, with its reordering window that grows when an ask turns out to be
-//! needless. The number of open asks is a window that grows with useful answers and halves with needless asks.
+//! When is `pace.rs`'s to say; this file keeps the lists.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::Config;
+use super::pace::Pace;
 use super::slots::{MAX_SLOTS, Slot, Slots};
 use crate::wire::ShortId;
 
-const WINDOW_START: u32 = 64;
-const WINDOW_MIN: u32 = 8;
-const WINDOW_MAX: u32 = 1024;
-const REORDER_MIN: Duration = Duration::from_millis(5);
-const REORDER_MAX: Duration = Duration::from_secs(2);
-/// After this long without a needless ask the reordering window halves.
-const REORDER_CALM: Duration = Duration::from_secs(10);
-/// Announced this long ago, an id is asked for however much else arrives.
-const HARD_WAIT: Duration = Duration::from_secs(3);
-/// Bounds of the wait for an answer before the first doubling.
-const ANSWER_MIN: Duration = Duration::from_millis(40);
-const ANSWER_MAX: Duration = Duration::from_secs(2);
 /// How often an overdue answer is waited for again because its link is busy delivering.
 const BUSY_WAITS: u8 = 3;
 /// Open asks to one link, and to one that broke its promises.
@@ -36,30 +20,9 @@ const DISTRUST_WAIT: Duration = Duration::from_millis(500);
 const LATE: usize = 4096;
 /// Ids looked at in one step.
 const STEP: usize = 1024;
-/// This many missing at once, none asked for yet, is a backlog.
+/// This many missing at once, none asked for yet, is a backlog; it is taken to last for a while after.
 const BACKLOG: usize = 64;
-
-/// A mean and a deviation after RFC 6298, in microseconds.
-#[derive(Clone, Copy, Debug)]
-struct Smoothed {
-    mean: u64,
-    dev: u64,
-}
-
-impl Smoothed {
-    fn sample(&mut self, value: Duration) {
-        // One outlier must not stretch everything: a value counts as at most twice what is usual so far.
-        let usual = 2 * (self.mean + 4 * self.dev) + 20_000;
-        let value = u64::try_from(value.as_micros()).map_or(usual, |value| value.min(usual));
-        let value = value.min(60_000_000);
-        self.dev = (3 * self.dev + self.mean.abs_diff(value)) / 4;
-        self.mean = (7 * self.mean + value) / 8;
-    }
-
-    const fn bound(&self) -> Duration {
-        Duration::from_micros(self.mean + 4 * self.dev)
-    }
-}
+const BACKLOG_LASTS: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Copy, Debug)]
 struct Ask {
@@ -145,14 +108,8 @@ pub(super) struct Missing {
     listed: Vec<u32>,
     open: Vec<u32>,
     open_total: u32,
-    window: u32,
-    lag: Smoothed,
-    answer: Smoothed,
-    reorder: Duration,
-    /// Time of announcement of the latest-announced message that has arrived.
-    front: Option<Instant>,
-    last_new: Option<Instant>,
-    last_needless: Option<Instant>,
+    pace: Pace,
+    backlog_at: Option<Instant>,
     look: Option<Instant>,
 }
 
@@ -166,19 +123,8 @@ impl Default for Missing {
             listed: vec![0; MAX_SLOTS],
             open: vec![0; MAX_SLOTS],
             open_total: 0,
-            window: WINDOW_START,
-            lag: Smoothed {
-                mean: 0,
-                dev: 10_000,
-            },
-            answer: Smoothed {
-                mean: 0,
-                dev: 25_000,
-            },
-            reorder: REORDER_MIN,
-            front: None,
-            last_new: None,
-            last_needless: None,
+            pace: Pace::default(),
+            backlog_at: None,
             look: None,
         }
     }
@@ -193,18 +139,13 @@ impl Missing {
 
     /// Late because of queues rather than of somebody's failure, as far as can be told.
     pub(super) fn backlogged(&self, now: Instant) -> bool {
-        let lately = |at: Instant| now.saturating_duration_since(at) < Duration::from_secs(1);
-        self.fresh.len() >= BACKLOG || self.last_needless.is_some_and(lately)
+        let lately = |at: Instant| now.saturating_duration_since(at) < BACKLOG_LASTS;
+        self.backlog_at.is_some_and(lately) || self.pace.was_hasty(now)
     }
 
     /// Whether it is missing.
     pub(super) fn has(&self, short: &ShortId) -> bool {
         self.map.contains_key(short)
-    }
-
-    /// How long to wait for a push after an announcement by a link of this round trip.
-    pub(super) fn delay(&self, rtt: Duration, config: &Config) -> Duration {
-        (rtt + self.lag.bound()).clamp(config.ask_floor, config.ask_ceiling)
     }
 
     /// A neighbor announced an id that is not here. `share` is how many ids one link may keep on the list.
@@ -246,21 +187,21 @@ impl Missing {
         };
         self.map.insert(short, miss);
         self.fresh.insert((now, short));
+        if self.fresh.len() >= BACKLOG {
+            self.backlog_at = Some(now);
+        }
         if self.look.is_none() {
-            self.look = Some(now + self.delay(rtt, config));
+            self.look = Some(now + self.pace.delay(rtt, config));
         }
         Heard::New
     }
 
     /// The first whole copy has come from `from` (`None` = not from a neighbor).
     pub(super) fn arrived(&mut self, short: &ShortId, from: Option<Slot>, now: Instant) -> Found {
-        self.last_new = Some(now);
         let Some(miss) = self.take(short) else {
-            self.lag.sample(Duration::ZERO);
-            self.front = self.front.max(Some(now));
+            self.pace.pushed(now, now);
             return Found::default();
         };
-        self.front = self.front.max(Some(miss.first));
         let mut found = Found {
             first: miss.announcers.first().map(|slot| (*slot, miss.first)),
             ..Found::default()
@@ -273,7 +214,7 @@ impl Missing {
             asked = true;
             if Some(ask.slot) == from {
                 found.answered = Some(ask.once);
-                self.answer.sample(now.saturating_duration_since(ask.at));
+                self.pace.answered(now.saturating_duration_since(ask.at));
             } else {
                 found.needless = true;
                 self.remember_late(*short, ask.slot, ask.once);
@@ -287,12 +228,11 @@ impl Missing {
         }
         if found.answered.is_some() {
             found.needless = false; // two were asked: that is not the push coming late
-            self.window = (self.window + 1).min(WINDOW_MAX);
-            self.calm_down(now);
+            self.pace.useful(miss.first, now);
         } else {
-            self.lag.sample(now.saturating_duration_since(miss.first));
+            self.pace.pushed(miss.first, now);
             if asked {
-                self.was_needless(now);
+                self.pace.needless(now);
             }
         }
         found
@@ -305,21 +245,7 @@ impl Missing {
 
     /// A message was asked for although its push was on the way.
     pub(super) fn was_needless(&mut self, now: Instant) {
-        let again = |at: Instant| now.saturating_duration_since(at) < Duration::from_millis(20);
-        if !self.last_needless.is_some_and(again) {
-            self.reorder = (self.reorder * 2).min(REORDER_MAX);
-            self.window = (self.window / 2).max(WINDOW_MIN);
-        }
-        self.last_needless = Some(now);
-    }
-
-    fn calm_down(&mut self, now: Instant) {
-        if let Some(at) = self.last_needless
-            && now.saturating_duration_since(at) >= REORDER_CALM
-        {
-            self.reorder = (self.reorder / 2).max(REORDER_MIN);
-            self.last_needless = (self.reorder > REORDER_MIN).then_some(now);
-        }
+        self.pace.needless(now);
     }
 
     fn remember_late(&mut self, short: ShortId, slot: Slot, once: bool) {
@@ -439,7 +365,7 @@ impl Missing {
             if miss.waits < BUSY_WAITS && miss.asks.iter().any(busy) {
                 miss.waits += 1;
                 miss.checked = now;
-                let again = now + self.answer.bound().clamp(ANSWER_MIN, ANSWER_MAX);
+                let again = now + self.pace.answer_wait(Duration::ZERO);
                 miss.due = Some(again);
                 self.waiting.insert((again, short));
                 continue;
@@ -471,18 +397,13 @@ impl Missing {
                 .get(&short)
                 .and_then(|miss| miss.announcers.first());
             let rtt = announcer.and_then(|slot| standing(*slot)).map(|it| it.rtt);
-            let delay = self.delay(rtt.unwrap_or_default(), config);
-            if now < first + delay {
-                return Some(first + delay);
+            let it_is_time = self
+                .pace
+                .ask_at(first, rtt.unwrap_or_default(), now, config);
+            if it_is_time > now {
+                return Some(it_is_time);
             }
-            let overtaken = self
-                .front
-                .is_some_and(|front| front >= first + self.reorder);
-            let quiet_at = self.last_new.map_or(now, |at| at + delay);
-            if !overtaken && now < quiet_at && now < first + HARD_WAIT {
-                return Some(quiet_at.min(now + config.ask_floor));
-            }
-            if self.open_total >= self.window {
+            if self.open_total >= self.pace.window() {
                 return Some(now + config.ask_floor / 2);
             }
             self.fresh.pop_first();
@@ -518,7 +439,7 @@ impl Missing {
                     distrusted = true;
                     continue;
                 }
-                if !demoted && (*open >= ASKS_PER_LINK || self.open_total >= self.window) {
+                if !demoted && (*open >= ASKS_PER_LINK || self.open_total >= self.pace.window()) {
                     window_full = true;
                     continue;
                 }
@@ -532,8 +453,8 @@ impl Missing {
                     demoted,
                 });
                 due.asks.push((*slot, short));
-                let bound = self.answer.bound().max(it.rtt * 2 + config.ask_floor);
-                wait = wait.max(bound.clamp(ANSWER_MIN, ANSWER_MAX) * (1 << miss.misses.min(2)));
+                let bound = self.pace.answer_wait(it.rtt * 2 + config.ask_floor);
+                wait = wait.max(bound * (1 << miss.misses.min(2)));
             }
         }
         if miss.asks.is_empty() {

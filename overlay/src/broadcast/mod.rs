@@ -16,6 +16,7 @@ mod authors;
 mod copies;
 mod edges;
 mod missing;
+mod pace;
 mod push;
 mod recent;
 mod slots;
@@ -150,6 +151,8 @@ pub struct Config {
     pub ask_rounds: u8,
     /// By how much another link must be earlier, three times in a row, to become the supplier.
     pub race_margin: Duration,
+    /// How long it must have been earlier, time after time: longer than a burst fills queues.
+    pub race_lasts: Duration,
     /// An author's supplier is exchanged for a faster one at most once in this time.
     pub race_every: Duration,
     /// Bytes served on request that a link may take at first, without delivering anything.
@@ -180,6 +183,7 @@ impl Default for Config {
             ask_ceiling: Duration::from_secs(1),
             ask_rounds: 3,
             race_margin: Duration::from_millis(10),
+            race_lasts: Duration::from_secs(1),
             race_every: Duration::from_secs(10),
             serve_burst: 4 * 1024 * 1024,
             serve_rate: 64 * 1024,

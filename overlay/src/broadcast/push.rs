@@ -155,22 +155,35 @@ impl Broadcast {
         };
         edge.moved = cx.now.mono;
         let slot = edge.slot;
+        let mut unwanted = Vec::new();
         while let Some(number) = edge.owed(lane).front().copied() {
             let counters = &mut cx.stats.broadcast;
-            match self.recent.get(number) {
+            match self.recent.get_mut(number) {
                 None => counters.owed_gone += 1,
                 Some(recent) if recent.shown.has(slot) => counters.owed_needless += 1,
+                Some(recent)
+                    if (self.authors.get(&recent.author))
+                        .is_some_and(|state| state.out_pruned.has(slot)) =>
+                {
+                    // Somebody else supplies it by now: it is told, and asks if it must.
+                    counters.owed_needless += 1;
+                    recent.sent.remove(slot);
+                    unwanted.push(number);
+                }
                 Some(recent) => match frames(&recent.id) {
                     None => counters.owed_gone += 1,
                     Some(frame) => {
                         if !cx.send_bytes(link, lane, frame) {
-                            return;
+                            break;
                         }
                         cx.stats.broadcast.owed_sent += 1;
                     }
                 },
             }
             edge.owed(lane).pop_front();
+        }
+        for number in unwanted {
+            self.queue_announcement(link, number, cx);
         }
     }
 

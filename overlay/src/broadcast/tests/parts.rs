@@ -397,7 +397,7 @@ fn a_faster_link_takes_over_after_three_times_and_not_again_soon() {
         n += 1;
         let short = it.short(n);
         it.hear(rival, &[short]);
-        it.bench.advance(15 * MS);
+        it.bench.advance(600 * MS);
         it.receive(from, n, 50);
         it.bench.stats.broadcast.supplier_races
     };

@@ -20,7 +20,7 @@ fn stream(world: &mut World, publishers: &[usize], messages: usize, every: Durat
 fn rotating_publishers_settle_at_one_copy() {
     for (seed, latency) in [(1, (0, 1)), (2, (1, 1)), (3, (10, 60))] {
         let mut world = World::random(30, 5, seed, latency);
-        stream(&mut world, &[0, 7, 14, 21], 200, 5 * MS, 300);
+        stream(&mut world, &[0, 7, 14, 21], 1000, 5 * MS, 300);
         world.run(Duration::from_secs(2));
         let (first, since) = (world.messages.len(), world.counts());
         let changes = world.sum(|it| it.supplier_changes);
@@ -30,7 +30,7 @@ fn rotating_publishers_settle_at_one_copy() {
         assert_eq!(world.coverage(0), 1.0);
         assert!(world.copies_since(since) <= 1.05);
         let changes = world.sum(|it| it.supplier_changes) - changes;
-        assert!(changes <= 30, "{changes} changes of supplier among 120");
+        assert!(changes <= 12, "{changes} changes of supplier among 120");
     }
 }
 
@@ -68,16 +68,22 @@ fn dead_nodes_cost_nobody_a_message() {
 #[test]
 fn silent_parents_censor_nobody() {
     let mut world = World::random(30, 5, 6, (1, 20));
-    for silent in [2, 9, 16, 23, 28] {
-        world.nodes[silent].silent = true;
+    stream(&mut world, &[0, 7, 14], 60, 10 * MS, 300);
+    let (first, since) = (world.messages.len(), world.counts());
+    for silent in [2, 5, 9, 12, 16, 19, 23, 25, 28] {
+        world.nodes[silent].silent = true; // accepts grafts, announces, pushes nothing
     }
-    let since = world.counts();
     stream(&mut world, &[0, 7, 14], 300, 10 * MS, 300);
     world.run(Duration::from_secs(5));
-    world.report("silent", 0, since);
+    world.report("silent", first, since);
     assert_eq!(world.coverage(0), 1.0);
+    assert!(world.copies_since(since) <= 1.2);
     let (first, since) = (world.messages.len(), world.counts());
     stream(&mut world, &[0, 7, 14], 300, 10 * MS, 300);
+    for fresh in [1, 3, 4, 6, 8, 10] {
+        world.publish(fresh, 300);
+        world.run(10 * MS);
+    }
     world.run(Duration::from_secs(5));
     world.report("silent, settled", first, since);
     assert_eq!(world.coverage(0), 1.0);
@@ -86,8 +92,13 @@ fn silent_parents_censor_nobody() {
 
 #[test]
 fn a_burst_is_not_pulled_twice() {
-    for (seed, latency, rate, size) in [(7, (0, 1), 12_500_000, 300), (8, (5, 40), 12_500_000, 300)]
-    {
+    for (seed, latency, rate, size) in [
+        (7, (0, 1), 12_500_000, 300),
+        (8, (5, 40), 12_500_000, 300),
+        (9, (5, 40), 1_250_000, 4096),
+        (10, (0, 1), 1_250_000, 4096),
+        (11, (20, 80), 500_000, 1000),
+    ] {
         let mut world = World::random(30, 5, seed, latency);
         for link in 1..=150 {
             world.slow(crate::input::LinkId(link), rate);

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use crypto::MessageId;
+use crypto::{MessageId, PeerId};
 use rand::rngs::ChaCha12Rng;
 use rand::{RngExt as _, SeedableRng as _};
 
@@ -57,6 +57,7 @@ pub(super) struct World {
     pub(super) nodes: Vec<Node>,
     pub(super) rng: ChaCha12Rng,
     wires: BTreeMap<LinkId, Wire>,
+    peers: Vec<PeerId>,
     queue: BTreeMap<(Instant, u64), Ev>,
     events: u64,
     published: u64,
@@ -65,10 +66,10 @@ pub(super) struct World {
     pub(super) rate: u64,
 }
 
-fn frame_of(id: MessageId, author: [u8; 32], size: usize) -> Bytes {
-    let mut bytes = vec![0; size.max(64)];
+fn frame_of(id: MessageId, author: usize, size: usize) -> Bytes {
+    let mut bytes = vec![0; size.max(33)];
     bytes[..32].copy_from_slice(id.as_bytes());
-    bytes[32..64].copy_from_slice(&author);
+    bytes[32] = u8::try_from(author).expect("at most 256 nodes");
     bytes.into()
 }
 
@@ -100,6 +101,9 @@ impl World {
             nodes,
             rng: ChaCha12Rng::seed_from_u64(seed),
             wires: BTreeMap::new(),
+            peers: (0..n)
+                .map(|i| peer(u32::try_from(i).expect("few")))
+                .collect(),
             queue: BTreeMap::new(),
             events: 0,
             published: 0,
@@ -144,7 +148,7 @@ impl World {
         for (end, other, outbound) in [(from, to, true), (to, from, false)] {
             let announce_key = self.nodes[other].bench.announce_key;
             let row = Link {
-                peer: peer(u32::try_from(other).expect("few nodes")),
+                peer: self.peers[other],
                 addr: "127.0.0.1:1".parse().expect("an address"),
                 outbound,
                 phase: Phase::Open,
@@ -194,7 +198,7 @@ impl World {
             }
             let change = Change::NeighborDown {
                 link,
-                peer: peer(u32::try_from(node).expect("few nodes")),
+                peer: self.peers[node],
             };
             self.nodes[other].links.remove(link);
             self.nodes[other].bench.out.forget(link);
@@ -218,8 +222,8 @@ impl World {
         self.messages.push((id, node, self.now, alive));
         let it = &mut self.nodes[node];
         it.bench.now.mono = self.now;
-        let author = it.bench.identity.id();
-        let frame = frame_of(id, *author.as_bytes(), size);
+        let author = self.peers[node];
+        let frame = frame_of(id, node, size);
         it.got.insert(id, (self.now, frame.clone()));
         let accepted = Accepted {
             id,
@@ -332,20 +336,21 @@ impl World {
             return OTHER_COST;
         }
         let id = MessageId::from_bytes(bytes[..32].try_into().expect("32 bytes"));
-        let author: [u8; 32] = bytes[32..64].try_into().expect("32 bytes");
+        let author = self.peers[usize::from(bytes[32])];
         let copied = if got.contains_key(&id) {
             Copied::Again
         } else {
             Copied::First
         };
-        part.on_copy(link, id, author, bytes.len(), copied, links, &mut cx);
+        let (key, len) = (author.to_bytes(), bytes.len());
+        part.on_copy(link, id, key, len, copied, links, &mut cx);
         if copied == Copied::Again {
             return OTHER_COST;
         }
         got.insert(id, (self.now, bytes.clone()));
         let accepted = Accepted {
             id,
-            author: crypto::PeerId::from_bytes(&author).expect("a key"),
+            author,
             published_unix_ms: cx.now.unix_ms,
             frame: bytes.clone(),
             from: Some(link),
@@ -361,7 +366,7 @@ impl World {
         it.bench.now.mono = self.now;
         it.part.on_timeout(&it.links, &mut it.bench.cx());
         let actions = it.bench.actions();
-        let (silent, me) = (it.silent, *it.bench.identity.id().as_bytes());
+        let silent = it.silent;
         let next = it.part.next_timeout();
         if let Some(at) = next
             && it.wake.is_none_or(|wake| at < wake)
@@ -388,7 +393,7 @@ impl World {
             };
             let (to, latency) = (wire.ends[1 - end], wire.latency);
             self.at(arrive, Ev::Left(link, end, lane, size));
-            let withheld = silent && lane != Lane::Control && bytes[32..64] != me;
+            let withheld = silent && lane != Lane::Control && usize::from(bytes[32]) != node;
             if !withheld {
                 self.at(arrive + latency, Ev::Arrive(to, link, lane, bytes));
             }

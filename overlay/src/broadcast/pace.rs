@@ -1,0 +1,167 @@
+//! How long to wait for a push before asking, and how much to ask for at a time.
+//!
+//! Plumtree (Leitao, Pereira, Rodrigues, SRDS 2007) asks after a fixed time, so that a backlog, where everything is late, is
+//! pulled a second time. Here an id is asked for when its time is up (round trip + usual lag + 4 deviations, as RFC 6298 does
+//! for retransmission) *and* either ids announced well after it have arrived in the meantime, or nothing new arrives at all. The
+//! first is the evidence that RACK (RFC 8985) uses, with its reordering window that grows when an ask turns out to be
+//! needless. The number of open asks is a window that grows with useful answers and halves with needless asks.
+
+use std::time::{Duration, Instant};
+
+use super::Config;
+
+const WINDOW_START: u32 = 64;
+const WINDOW_MIN: u32 = 8;
+const WINDOW_MAX: u32 = 1024;
+const REORDER_MIN: Duration = Duration::from_millis(5);
+const REORDER_MAX: Duration = Duration::from_secs(2);
+/// After this long without a needless ask the reordering window halves.
+const REORDER_CALM: Duration = Duration::from_secs(10);
+/// Needless asks this close together count as one.
+const ONE_MISTAKE: Duration = Duration::from_millis(20);
+/// This long after a needless ask, what is late is taken to be queued.
+const HASTY: Duration = Duration::from_secs(1);
+/// Announced this long ago, an id is asked for however much else arrives.
+const HARD_WAIT: Duration = Duration::from_secs(3);
+/// Bounds of the wait for an answer before the first doubling.
+const ANSWER_MIN: Duration = Duration::from_millis(40);
+const ANSWER_MAX: Duration = Duration::from_secs(2);
+
+/// A mean and a deviation after RFC 6298, in microseconds.
+#[derive(Clone, Copy, Debug)]
+struct Smoothed {
+    mean: u64,
+    dev: u64,
+}
+
+impl Smoothed {
+    fn sample(&mut self, value: Duration) {
+        // One outlier must not stretch everything: a value counts as at most twice what is usual so far.
+        let usual = 2 * (self.mean + 4 * self.dev) + 20_000;
+        let value = u64::try_from(value.as_micros()).map_or(usual, |value| value.min(usual));
+        let value = value.min(60_000_000);
+        self.dev = (3 * self.dev + self.mean.abs_diff(value)) / 4;
+        self.mean = (7 * self.mean + value) / 8;
+    }
+
+    const fn bound(&self) -> Duration {
+        Duration::from_micros(self.mean + 4 * self.dev)
+    }
+}
+
+/// The state of the estimate. See the head of this file.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// From an announcement to the push.
+    lag: Smoothed,
+    /// From an ask to its answer.
+    answer: Smoothed,
+    reorder: Duration,
+    window: u32,
+    /// Time of announcement of the latest-announced message that has arrived.
+    front: Option<Instant>,
+    last_new: Option<Instant>,
+    last_needless: Option<Instant>,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            lag: Smoothed {
+                mean: 0,
+                dev: 10_000,
+            },
+            answer: Smoothed {
+                mean: 0,
+                dev: 25_000,
+            },
+            reorder: REORDER_MIN,
+            window: WINDOW_START,
+            front: None,
+            last_new: None,
+            last_needless: None,
+        }
+    }
+}
+
+impl Pace {
+    /// How long to wait for a push after an announcement by a link of this round trip.
+    pub(super) fn delay(&self, rtt: Duration, config: &Config) -> Duration {
+        (rtt + self.lag.bound()).clamp(config.ask_floor, config.ask_ceiling)
+    }
+
+    /// When to ask for what was announced at `first`; up to `now` = now, later = look again then.
+    pub(super) fn ask_at(
+        &self,
+        first: Instant,
+        rtt: Duration,
+        now: Instant,
+        config: &Config,
+    ) -> Instant {
+        let delay = self.delay(rtt, config);
+        if now < first + delay || now >= first + HARD_WAIT {
+            return first + delay;
+        }
+        let ahead = first + self.reorder.max(delay);
+        let overtaken = self.front.is_some_and(|front| front >= ahead);
+        let quiet_at = self.last_new.map_or(now, |at| at + delay);
+        if overtaken || now >= quiet_at {
+            return now;
+        }
+        quiet_at.min(now + config.ask_floor)
+    }
+
+    /// How long to wait for an answer from a link that takes at least `least`.
+    pub(super) fn answer_wait(&self, least: Duration) -> Duration {
+        self.answer.bound().max(least).clamp(ANSWER_MIN, ANSWER_MAX)
+    }
+
+    /// How many asks may be open.
+    pub(super) const fn window(&self) -> u32 {
+        self.window
+    }
+
+    /// We asked for something needlessly just now.
+    pub(super) fn was_hasty(&self, now: Instant) -> bool {
+        let lately = |at: Instant| now.saturating_duration_since(at) < HASTY;
+        self.last_needless.is_some_and(lately)
+    }
+
+    /// A message first announced at `first` was pushed.
+    pub(super) fn pushed(&mut self, first: Instant, now: Instant) {
+        self.lag.sample(now.saturating_duration_since(first));
+        self.arrived(first, now);
+    }
+
+    /// An answer took this long.
+    pub(super) fn answered(&mut self, time: Duration) {
+        self.answer.sample(time);
+    }
+
+    /// A message first announced at `first` came because it was asked for.
+    pub(super) fn useful(&mut self, first: Instant, now: Instant) {
+        self.arrived(first, now);
+        self.window = (self.window + 1).min(WINDOW_MAX);
+        if let Some(at) = self.last_needless
+            && now.saturating_duration_since(at) >= REORDER_CALM
+        {
+            self.reorder = (self.reorder / 2).max(REORDER_MIN);
+            self.last_needless = (self.reorder > REORDER_MIN).then_some(now);
+        }
+    }
+
+    fn arrived(&mut self, first: Instant, now: Instant) {
+        self.last_new = Some(now);
+        self.front = self.front.max(Some(first));
+    }
+
+    /// A message was asked for although its push was on the way.
+    pub(super) fn needless(&mut self, now: Instant) {
+        let same = |at: Instant| now.saturating_duration_since(at) < ONE_MISTAKE;
+        if !self.last_needless.is_some_and(same) {
+            self.reorder = (self.reorder * 2).min(REORDER_MAX);
+            self.window = (self.window / 2).max(WINDOW_MIN);
+        }
+        self.last_needless = Some(now);
+    }
+}
