@@ -1,1 +1,4 @@
 //! Helpers shared by the tests of whole nodes.
+
+pub mod hub;
+pub mod virtual_time;
