@@ -1,32 +1,24 @@
-//! The table of authors: their order, the two messages kept for each sequence number, what they take of the log.
+//! The table of authors: their order, and the two messages kept for each sequence number.
 
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use crypto::{MessageId, PeerId};
 
+use super::shares::Usage;
 use crate::messages::Arrival;
 use crate::wire::Point;
 
-/// What somebody takes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Usage {
-    /// Bytes in the log.
-    pub(super) bytes: u64,
-    /// Decided ids in the window.
-    pub(super) ids: u64,
-}
-
 /// The decided messages of one sequence number.
 #[derive(Debug)]
-enum Versions {
+pub(super) enum Versions {
     One(Point),
     /// The two of least id.
     Two(Box<[Point; 2]>),
 }
 
 impl Versions {
-    fn points(&self) -> &[Point] {
+    pub(super) fn points(&self) -> &[Point] {
         match self {
             Self::One(point) => std::slice::from_ref(point),
             Self::Two(points) => &points[..],
@@ -38,26 +30,26 @@ impl Versions {
 #[derive(Debug)]
 struct Held {
     arrival: Arrival,
-    equivocation: bool,
+    fate: Fate,
     until: Instant,
 }
 
 #[derive(Debug)]
-struct Author {
+pub(super) struct Author {
     key: [u8; 32],
     /// Highest sequence number appended.
     last: u64,
     /// Highest sequence number that the low edge has passed.
     floor: u64,
-    versions: BTreeMap<u64, Versions>,
+    pub(super) versions: BTreeMap<u64, Versions>,
     held: BTreeMap<(u64, MessageId), Held>,
-    usage: Usage,
+    pub(super) usage: Usage,
     /// Whose quota it shares while it is fresh: the peer that brought its first message.
-    entry: Option<PeerId>,
+    pub(super) entry: Option<PeerId>,
     since: Instant,
     stamp: u64,
     /// No message of a lower sequence number is in the log (a hint for pruning).
-    prune_from: u64,
+    pub(super) prune_from: u64,
 }
 
 impl Author {
@@ -67,12 +59,24 @@ impl Author {
     }
 }
 
+/// What becomes of a message when its turn comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It is delivered.
+    Deliver {
+        /// Flagged as one of two with the same author and sequence number.
+        equivocation: bool,
+    },
+    /// The application does not want it; it only keeps its place in its author's order.
+    Drop,
+}
+
 /// What is to be appended now, in this order.
 #[derive(Debug)]
 pub(super) struct Release {
     pub(super) arrival: Arrival,
     pub(super) gap: bool,
-    pub(super) equivocation: bool,
+    pub(super) fate: Fate,
 }
 
 /// How a message stands to those with the same author and sequence number.
@@ -104,12 +108,12 @@ pub(super) struct Limits {
 pub(super) struct Authors {
     limits: Limits,
     numbers: BTreeMap<[u8; 32], u64>,
-    authors: BTreeMap<u64, Author>,
+    pub(super) authors: BTreeMap<u64, Author>,
     /// Fresh ones first, then least recently heard of.
     eviction: BTreeSet<(bool, u64, u64)>,
     /// What fresh authors take, by the peer that brought them.
-    entries: BTreeMap<PeerId, Usage>,
-    established: usize,
+    pub(super) entries: BTreeMap<PeerId, Usage>,
+    pub(super) established: usize,
     deadlines: BTreeSet<(Instant, u64, u64, MessageId)>,
     held_bytes: usize,
     last_number: u64,
@@ -201,16 +205,6 @@ impl Authors {
         self.eviction.insert((established, self.stamp, number));
     }
 
-    fn discharge(&mut self, peer: PeerId, usage: Usage) {
-        if let Some(sum) = self.entries.get_mut(&peer) {
-            sum.bytes = sum.bytes.saturating_sub(usage.bytes);
-            sum.ids = sum.ids.saturating_sub(usage.ids);
-            if *sum == Usage::default() {
-                self.entries.remove(&peer);
-            }
-        }
-    }
-
     /// Forgets the author heard of least recently, fresh ones first; what it held is released.
     fn evict(&mut self) -> Vec<Release> {
         let Some((_, _, number)) = self.eviction.pop_first() else {
@@ -283,7 +277,7 @@ impl Authors {
         &mut self,
         number: u64,
         arrival: Arrival,
-        equivocation: bool,
+        fate: Fate,
         now: Instant,
     ) -> Vec<Release> {
         let until = now + self.limits.hold;
@@ -292,7 +286,7 @@ impl Authors {
             return vec![Release {
                 arrival,
                 gap: true,
-                equivocation,
+                fate,
             }];
         };
         self.held_bytes += size(&arrival);
@@ -301,7 +295,7 @@ impl Authors {
             (seq, id),
             Held {
                 arrival,
-                equivocation,
+                fate,
                 until,
             },
         );
@@ -347,7 +341,7 @@ impl Authors {
             released.push(Release {
                 arrival: held.arrival,
                 gap: !there,
-                equivocation: held.equivocation,
+                fate: held.fate,
             });
         }
         released
@@ -421,123 +415,10 @@ impl Authors {
         self.charge(number, -i64::from(bytes), 0);
     }
 
-    fn charge(&mut self, number: u64, bytes: i64, ids: i64) {
-        let Some(author) = self.authors.get_mut(&number) else {
-            return;
-        };
-        let add = |usage: &mut Usage| {
-            usage.bytes = usage.bytes.saturating_add_signed(bytes);
-            usage.ids = usage.ids.saturating_add_signed(ids);
-        };
-        add(&mut author.usage);
-        if let Some(peer) = author.entry {
-            let sum = self.entries.entry(peer).or_default();
-            add(sum);
-            if *sum == Usage::default() {
-                self.entries.remove(&peer);
-            }
-        }
-    }
-
-    /// What the account of an author takes (its own when established, else that of the link that brings it), and how
-    /// many accounts there are.
-    pub(super) fn account(&self, key: &[u8; 32], from: Option<PeerId>) -> (Usage, usize) {
-        let accounts = self.established + self.entries.len();
-        let author = self
-            .number(key)
-            .and_then(|number| self.authors.get(&number));
-        let usage = match (author, from) {
-            (Some(author), _) if author.entry.is_none() => author.usage,
-            (author, from) => author
-                .and_then(|author| author.entry)
-                .or(from)
-                .and_then(|peer| self.entries.get(&peer).copied())
-                .unwrap_or_default(),
-        };
-        (usage, accounts.max(1))
-    }
-
-    /// Which messages to prune so that `excess` bytes and `count` messages leave the log, at most `most`: always the oldest
-    /// (by sequence number) of the author with most bytes in the account with most bytes. `unlog` takes a message out of
-    /// the log and tells what it took, 0 = it was not there.
-    pub(super) fn prune(
-        &mut self,
-        mut excess: u64,
-        mut count: usize,
-        most: usize,
-        mut unlog: impl FnMut(&Point) -> u32,
-    ) -> Vec<Point> {
-        let mut accounts: BTreeMap<Account, (u64, BinaryHeap<(u64, u64)>)> = BTreeMap::new();
-        for (number, author) in &self.authors {
-            let account = author
-                .entry
-                .map_or(Account::Author(*number), Account::Entry);
-            let (sum, authors) = accounts.entry(account).or_default();
-            *sum += author.usage.bytes;
-            authors.push((author.usage.bytes, *number));
-        }
-        let mut heap: BinaryHeap<(u64, Account)> = accounts
-            .iter()
-            .map(|(account, (sum, _))| (*sum, *account))
-            .collect();
-        let mut pruned = Vec::new();
-        while (excess > 0 || count > 0) && pruned.len() < most {
-            let Some((sum, account)) = heap.pop() else {
-                break;
-            };
-            let Some((_, authors)) = accounts.get_mut(&account) else {
-                continue;
-            };
-            let Some((bytes, number)) = authors.pop() else {
-                continue;
-            };
-            let Some((point, size)) = self.oldest(number, &mut unlog) else {
-                if !authors.is_empty() {
-                    heap.push((sum, account));
-                }
-                continue;
-            };
-            self.charge(number, -i64::from(size), 0);
-            pruned.push(point);
-            excess = excess.saturating_sub(u64::from(size));
-            count = count.saturating_sub(1);
-            authors.push((bytes.saturating_sub(u64::from(size)), number));
-            heap.push((sum.saturating_sub(u64::from(size)), account));
-        }
-        pruned
-    }
-
-    /// Takes the logged message of least sequence number out of the log.
-    fn oldest(
-        &mut self,
-        number: u64,
-        unlog: &mut impl FnMut(&Point) -> u32,
-    ) -> Option<(Point, u32)> {
-        let author = self.authors.get_mut(&number)?;
-        for (seq, versions) in author.versions.range(author.prune_from..) {
-            for point in versions.points() {
-                let size = unlog(point);
-                if size > 0 {
-                    author.prune_from = *seq;
-                    return Some((*point, size));
-                }
-            }
-        }
-        author.prune_from = u64::MAX;
-        None
-    }
-
     #[cfg(test)]
     pub(super) fn held(&self) -> (usize, usize) {
         (self.deadlines.len(), self.held_bytes)
     }
-}
-
-/// Who is charged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Account {
-    Author(u64),
-    Entry(PeerId),
 }
 
 fn size(arrival: &Arrival) -> usize {

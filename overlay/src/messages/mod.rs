@@ -9,11 +9,14 @@
 mod admit;
 mod authors;
 mod decided;
+mod equivocation;
 mod part;
 mod publish;
 mod recent;
 mod reserve;
+mod restore;
 mod retention;
+mod shares;
 #[cfg(test)]
 mod tests;
 mod topic;

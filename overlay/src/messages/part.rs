@@ -6,45 +6,42 @@ use std::time::Instant;
 use bytes::Bytes;
 use crypto::{EntryId, MessageId, PeerId, Signed};
 
-use super::authors::{Authors, Limits, Release, Standing};
+use super::authors::{Authors, Fate, Release, Standing};
 use super::decided::{Decided, Fact};
 use super::publish::Publishes;
 use super::recent::Recent;
 use super::reserve::Reservation;
 use super::verdicts::Verdicts;
-use crate::action::{Action, Delivery, Event, Key, Row};
+use crate::action::{Delivery, Event, Row};
 use crate::cx::Cx;
-use crate::input::{Now, Token, Verdict};
+use crate::input::{Token, Verdict};
 use crate::messages::{Accepted, Arrival, Config, ROW_OVERHEAD, StoredMessage, point_of};
-use crate::restored::Restored;
 use crate::wire::{MessageHeader, Point};
 
 /// Most messages whose delivery waits for the store to reserve cursors; beyond it arrivals are dropped, and repaired later.
 const MAX_READY: usize = 4096;
 /// Most bytes of them.
 const MAX_READY_BYTES: usize = 16 * 1024 * 1024;
-/// Most equivocations whose first message is being read from the store.
-const MAX_PROOFS: usize = 256;
 
 /// Everything that has arrived, and the order in which it goes to the application.
 #[derive(Debug)]
 pub struct Messages {
     pub(super) config: Config,
-    me: PeerId,
+    pub(super) me: PeerId,
     pub(super) decided: Decided,
     pub(super) authors: Authors,
     /// Verified, waiting for a verdict or for their author's previous message.
     pub(super) pending: BTreeSet<MessageId>,
-    verdicts: Verdicts,
-    recent: Recent,
-    cursors: Reservation,
+    pub(super) verdicts: Verdicts,
+    pub(super) recent: Recent,
+    pub(super) cursors: Reservation,
     pub(super) ready: VecDeque<Ready>,
-    ready_bytes: usize,
+    pub(super) ready_bytes: usize,
     pub(super) publishes: Publishes,
-    accepted: Vec<Accepted>,
-    proofs: BTreeMap<Token, Signed<MessageHeader>>,
+    pub(super) accepted: Vec<Accepted>,
+    pub(super) proofs: BTreeMap<Token, Signed<MessageHeader>>,
     /// First own sequence number of this run.
-    first_seq: u64,
+    pub(super) first_seq: u64,
     pub(super) cloned: bool,
     pub(super) leaving: bool,
     pub(super) edge_check: Instant,
@@ -55,113 +52,12 @@ pub struct Messages {
 /// Appended, but not delivered before its cursors are reserved.
 #[derive(Debug)]
 pub(super) struct Ready {
-    message: StoredMessage,
+    pub(super) message: StoredMessage,
     author: PeerId,
     own: bool,
 }
 
 impl Messages {
-    /// The room as it was when the node last stopped; asks the store for its first reservations.
-    #[must_use]
-    pub fn new(restored: &Restored, cx: &mut Cx<'_>) -> Self {
-        let (config, me, now) = (&cx.config.messages, cx.me(), cx.now);
-        let retention = u64::try_from(config.retention.as_millis()).unwrap_or(u64::MAX);
-        let edge = restored
-            .low_edge_ms
-            .max(now.unix_ms.saturating_sub(retention));
-        let next_cursor = restored
-            .messages
-            .iter()
-            .map(|message| {
-                message
-                    .first_cursor
-                    .saturating_add(u64::from(message.entries))
-            })
-            .fold(restored.next_cursor.max(1), u64::max);
-        let own_last = restored
-            .messages
-            .iter()
-            .filter(|message| message.author == me)
-            .map(|message| message.seq)
-            .max()
-            .unwrap_or(0);
-        let first_seq = restored.next_seq.max(own_last.saturating_add(1)).max(1);
-        let limits = Limits {
-            hold: config.hold,
-            per_author: config.max_held_per_author,
-            held: config.max_held,
-            held_bytes: config.max_held_bytes,
-            authors: config.max_authors,
-            established_after: config.established_after,
-        };
-        let mut messages = Self {
-            me,
-            decided: Decided::new(edge),
-            authors: Authors::new(limits),
-            pending: BTreeSet::new(),
-            verdicts: Verdicts::new(
-                config.max_verdicts,
-                config.max_verdict_bytes,
-                config.verdict_deadline,
-            ),
-            recent: Recent::new(config.recent_bytes, config.recent_time),
-            cursors: Reservation::new(next_cursor, config.reserve),
-            ready: VecDeque::new(),
-            ready_bytes: 0,
-            publishes: Publishes::new(Reservation::new(first_seq, config.reserve), own_last),
-            accepted: Vec::new(),
-            proofs: BTreeMap::new(),
-            first_seq,
-            cloned: false,
-            leaving: false,
-            edge_check: now.mono,
-            squeeze_check: now.mono,
-            stored_edge_ms: restored.low_edge_ms,
-            config: config.clone(),
-        };
-        messages.restore(restored, now);
-        messages.reserve(cx);
-        messages
-    }
-
-    fn restore(&mut self, restored: &Restored, now: Now) {
-        for message in &restored.messages {
-            let point = Point {
-                unix_ms: message.published_unix_ms,
-                id: message.id.to_bytes(),
-            };
-            if point.unix_ms < self.decided.low_edge_ms() || self.decided.contains(&point) {
-                continue;
-            }
-            let (author, _) = self
-                .authors
-                .track(message.author.as_bytes(), None, now.mono);
-            let fact = Fact {
-                author,
-                seq: message.seq,
-                bytes: message.bytes.max(1),
-                hidden: false,
-            };
-            self.decided.insert(point, fact);
-            self.authors.decided(author, fact.seq, point, fact.bytes);
-        }
-        for (id, unix_ms) in &restored.decided {
-            let point = Point {
-                unix_ms: *unix_ms,
-                id: id.to_bytes(),
-            };
-            if point.unix_ms >= self.decided.low_edge_ms() && !self.decided.contains(&point) {
-                let fact = Fact {
-                    author: 0,
-                    seq: 0,
-                    bytes: 0,
-                    hidden: false,
-                };
-                self.decided.insert(point, fact);
-            }
-        }
-    }
-
     /// Takes a verified message from `broadcast` or `repair`.
     pub fn on_arrival(&mut self, arrival: Arrival, cx: &mut Cx<'_>) {
         if self.knows(&arrival.point()) {
@@ -212,37 +108,22 @@ impl Messages {
                 } else {
                     cx.stats.messages.rejected += 1;
                 }
-                self.drop_decided(&arrival, cx);
+                self.drop_decided(arrival, cx);
             }
         }
         self.flush(cx);
     }
 
-    /// Remembers a message as decided without delivering it.
-    fn drop_decided(&mut self, arrival: &Arrival, cx: &mut Cx<'_>) {
-        let point = arrival.point();
-        let author = self.track(arrival, cx);
+    /// Remembers a message as decided without delivering it, in its author's order.
+    fn drop_decided(&mut self, arrival: Arrival, cx: &mut Cx<'_>) {
+        let author = self.track(&arrival, cx);
         if self
             .authors
             .standing(author, arrival.header.seq, &arrival.id)
-            == Standing::Surplus
+            != Standing::Surplus
         {
-            return;
+            self.place(author, arrival, Fate::Drop, cx);
         }
-        let fact = Fact {
-            author,
-            seq: arrival.header.seq,
-            bytes: 0,
-            hidden: false,
-        };
-        self.decided.insert(point, fact);
-        self.authors.decided(author, fact.seq, point, 0);
-        cx.persist(Row::Decided {
-            id: arrival.id,
-            published_unix_ms: point.unix_ms,
-        });
-        let ready = self.authors.ready(author);
-        self.append_all(ready, cx);
     }
 
     fn track(&mut self, arrival: &Arrival, cx: &mut Cx<'_>) -> u64 {
@@ -260,7 +141,7 @@ impl Messages {
     /// Takes a message in: it is passed on at once, and appended when its author's order allows. Returns whether it was.
     pub(super) fn accept(&mut self, arrival: Arrival, cx: &mut Cx<'_>) -> bool {
         let author = self.track(&arrival, cx);
-        let (seq, prev) = (arrival.header.seq, arrival.header.prev_seq);
+        let seq = arrival.header.seq;
         let equivocation = match self.authors.standing(author, seq, &arrival.id) {
             Standing::Alone => false,
             Standing::Second(other) => {
@@ -293,27 +174,25 @@ impl Messages {
             from: arrival.from.map(|(link, _)| link),
             repaired: arrival.repaired,
         });
+        self.place(author, arrival, Fate::Deliver { equivocation }, cx);
+        true
+    }
+
+    /// Appends a message, or lets it wait for its author's previous one.
+    fn place(&mut self, author: u64, arrival: Arrival, fate: Fate, cx: &mut Cx<'_>) {
+        let (seq, prev) = (arrival.header.seq, arrival.header.prev_seq);
         if let Some(gap) = self.authors.in_order(author, seq, prev) {
-            self.append(
-                Release {
-                    arrival,
-                    gap,
-                    equivocation,
-                },
-                cx,
-            );
+            let release = Release { arrival, gap, fate };
+            self.append(release, cx);
             let ready = self.authors.ready(author);
             self.append_all(ready, cx);
         } else {
             cx.stats.messages.held += 1;
             self.pending.insert(arrival.id);
-            let overflow = self
-                .authors
-                .hold(author, arrival, equivocation, cx.now.mono);
+            let overflow = self.authors.hold(author, arrival, fate, cx.now.mono);
             cx.stats.messages.held_overflow += overflow.len() as u64;
             self.append_all(overflow, cx);
         }
-        true
     }
 
     pub(super) fn append_all(&mut self, releases: Vec<Release>, cx: &mut Cx<'_>) {
@@ -323,16 +202,15 @@ impl Messages {
     }
 
     fn append(&mut self, release: Release, cx: &mut Cx<'_>) {
-        let Release {
-            arrival,
-            gap,
-            equivocation,
-        } = release;
+        let Release { arrival, gap, fate } = release;
         self.pending.remove(&arrival.id);
         let point = arrival.point();
         let header = &arrival.header;
         let author = self.authors.number(&header.author).unwrap_or(0);
-        let bytes = header.body_len.saturating_add(ROW_OVERHEAD);
+        let bytes = match fate {
+            Fate::Deliver { .. } => header.body_len.saturating_add(ROW_OVERHEAD),
+            Fate::Drop => 0,
+        };
         let fact = Fact {
             author,
             seq: header.seq,
@@ -341,6 +219,13 @@ impl Messages {
         };
         self.decided.insert(point, fact);
         self.authors.decided(author, fact.seq, point, bytes);
+        let Fate::Deliver { equivocation } = fate else {
+            cx.persist(Row::Decided {
+                id: arrival.id,
+                published_unix_ms: point.unix_ms,
+            });
+            return;
+        };
         cx.stats.messages.appended += 1;
         cx.stats.messages.gaps += u64::from(gap);
         self.ready_bytes += bytes as usize;
@@ -384,7 +269,7 @@ impl Messages {
         self.reserve(cx);
     }
 
-    fn reserve(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn reserve(&mut self, cx: &mut Cx<'_>) {
         if let Some(cursor) = self.cursors.due() {
             let token = cx.persist(Row::ReserveCursors { cursor });
             self.cursors.asked(token, cursor);
@@ -406,95 +291,6 @@ impl Messages {
         self.publishes.seqs.on_persisted(token);
         self.flush(cx);
         self.acknowledge(token, cx);
-    }
-
-    /// An answer of the store; returns whether it was to a question of this room.
-    pub fn on_loaded(&mut self, token: Token, row: Option<&Row>, cx: &mut Cx<'_>) -> bool {
-        let Some(second) = self.proofs.remove(&token) else {
-            return false;
-        };
-        match row {
-            Some(Row::Message(first)) => emit_proof(first.signed.clone(), second, cx),
-            _ => cx.stats.messages.unproven += 1,
-        }
-        true
-    }
-
-    fn prove(&mut self, first: Point, second: Signed<MessageHeader>, cx: &mut Cx<'_>) {
-        let id = MessageId::from_bytes(first.id);
-        if let Some(first) = self.recent.signed(&id) {
-            emit_proof(first.clone(), second, cx);
-        } else if self.proofs.len() < MAX_PROOFS {
-            let token = cx.out.token();
-            cx.out.push(Action::Load {
-                token,
-                key: Key::Message(id),
-            });
-            self.proofs.insert(token, second);
-        } else {
-            cx.stats.messages.unproven += 1;
-        }
-    }
-
-    /// A third message of lesser id came: the worst of the three leaves the pair. Nobody else need ever see it, so it is no
-    /// part of what nodes compare; it stays seen.
-    fn displace(&mut self, author: u64, seq: u64, worst: Point, cx: &mut Cx<'_>) {
-        let id = MessageId::from_bytes(worst.id);
-        let held = self.authors.unhold(author, seq, &id);
-        self.pending.remove(&id);
-        if held {
-            // Never appended: put it among the seen all the same, so that it cannot come back.
-            let fact = Fact {
-                author: 0,
-                seq,
-                bytes: 0,
-                hidden: true,
-            };
-            self.decided.insert(worst, fact);
-            return;
-        }
-        let bytes = self.decided.unlog(&worst, true);
-        self.authors.unlogged(author, bytes);
-        if let Some(at) = self.ready.iter().position(|ready| ready.message.id == id) {
-            // Not delivered yet: then it never is.
-            if let Some(ready) = self.ready.remove(at) {
-                self.ready_bytes -= ready
-                    .message
-                    .signed
-                    .value
-                    .body_len
-                    .saturating_add(ROW_OVERHEAD) as usize;
-            }
-        } else if bytes > 0 {
-            cx.persist(Row::Forget {
-                low_edge_ms: self.decided.low_edge_ms(),
-                pruned: vec![id],
-            });
-        }
-    }
-
-    /// Our own key on a message that we did not sign in this run, with a number of this run or beside one of ours: somebody
-    /// else has our key.
-    fn watch_for_clone(&mut self, arrival: &Arrival, cx: &mut Cx<'_>) {
-        if arrival.header.signer() != self.me || arrival.from.is_none() {
-            return;
-        }
-        let beside = self.authors.number(self.me.as_bytes()).is_some_and(|me| {
-            self.authors.standing(me, arrival.header.seq, &arrival.id) != Standing::Alone
-        });
-        if arrival.header.seq >= self.first_seq || beside {
-            cx.stats.messages.clones += 1;
-            self.clone_detected(cx);
-        }
-    }
-
-    /// Stops publishing because somebody else signs with our key (also for a record of ours that we never issued).
-    pub fn clone_detected(&mut self, cx: &mut Cx<'_>) {
-        if !self.cloned {
-            self.cloned = true;
-            cx.emit(Event::CloneDetected);
-            self.refuse_waiting(&crate::messages::PublishError::Cloned, cx);
-        }
     }
 
     /// Runs what is due; cheap when nothing is.
@@ -555,6 +351,18 @@ impl Messages {
         self.decided.low_edge_ms()
     }
 
+    /// Makes a message decided, and logged or not, without its content.
+    #[cfg(test)]
+    pub(crate) fn put(&mut self, point: Point, logged: bool) {
+        let fact = Fact {
+            author: 0,
+            seq: 1,
+            bytes: u32::from(logged),
+            hidden: false,
+        };
+        self.decided.insert(point, fact);
+    }
+
     /// Number of tracked authors.
     #[must_use]
     pub fn authors(&self) -> usize {
@@ -586,12 +394,6 @@ fn deliver(message: StoredMessage, author: PeerId, cx: &mut Cx<'_>) {
             equivocation: message.equivocation,
         }));
     }
-}
-
-fn emit_proof(a: Signed<MessageHeader>, b: Signed<MessageHeader>, cx: &mut Cx<'_>) {
-    let mut proof = Box::new([a, b]);
-    proof.sort_unstable_by_key(|signed| signed.value.id(cx.network));
-    cx.emit(Event::Equivocation { proof });
 }
 
 impl StoredMessage {

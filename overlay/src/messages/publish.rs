@@ -76,6 +76,11 @@ impl Publishes {
         self.validating.first_key_value().map(|(_, (due, _))| *due)
     }
 
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        self.count() == 0 && self.bytes == 0 && self.owner.is_empty() && self.rows.is_empty()
+    }
+
     fn count(&self) -> usize {
         self.waiting.len() + self.validating.len() + self.open.len()
     }

@@ -56,7 +56,7 @@ pub struct Repair {
     period_at: Instant,
     periods: u64,
     session_timeout: Duration,
-    fetch: Fetch,
+    pub(super) fetch: Fetch,
     serve: Serve,
 }
 
@@ -141,7 +141,7 @@ impl Repair {
         }
     }
 
-    fn start(
+    pub(super) fn start(
         &mut self,
         id: LinkId,
         whole: bool,
@@ -477,6 +477,12 @@ impl Repair {
         .into_iter()
         .flatten()
         .min()
+    }
+
+    /// Whether no session is under way.
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        self.jobs.is_empty() && self.peers.values().all(|peer| peer.session.is_none())
     }
 
     /// Messages fetched and verified since the last call, in the order in which they are to be appended.

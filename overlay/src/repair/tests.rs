@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crypto::{Identity, MessageId, Signed};
 use proptest::prelude::*;
 
+use super::job::{Job, asks};
 use super::*;
 use crate::action::{Action, Event, Key, Row};
 use crate::input::{Lane, LinkId, Token};
@@ -14,7 +15,12 @@ use crate::messages::{Arrival, Messages, StoredMessage, Topic};
 use crate::neighbors::{Change, Link, Links, Phase};
 use crate::restored::Restored;
 use crate::testing::{Bench, START_UNIX_MS, identity, peer};
-use crate::wire::{self, Gossip, Message, MessageHeader, PeerRecord, Purpose, body_of};
+use crate::wire::{
+    self, Bounded, Gossip, Message, MessageHeader, PeerRecord, Point, Purpose, Reconcile, body_of,
+};
+
+mod rooms;
+mod sets;
 
 const LATENCY: Duration = Duration::from_millis(20);
 
@@ -336,43 +342,4 @@ fn message(author: &Identity, n: u64, prev: u64, age_ms: u64) -> Arrival {
         from: None,
         repaired: false,
     }
-}
-
-#[test]
-fn two_equal_nodes_exchange_one_small_frame_each_way_a_period() {
-    let mut world = World::new(2);
-    let author = identity(50);
-    for n in 1..=100 {
-        let message = message(&author, n, n - 1, 100_000 - n);
-        world.nodes.iter_mut().for_each(|node| node.has(&message));
-    }
-    world.connect(0, 1);
-    world.run(Duration::from_secs(1));
-    assert_eq!(world.frames_of(wire::tag::RECONCILE), 2);
-    assert!(world.bytes_of(wire::tag::RECONCILE) < 250);
-    world.run(Duration::from_secs(300));
-    // Each of the two starts one about every 30 s.
-    let frames = world.frames_of(wire::tag::RECONCILE);
-    assert!((30..=60).contains(&frames), "{frames}");
-    assert_eq!(world.frames_of(wire::tag::FETCH), 0);
-    assert!(world.bytes_of(wire::tag::RECONCILE) < frames * 125);
-}
-
-#[test]
-fn a_joiner_gets_everything_in_order() {
-    let mut world = World::new(2);
-    let authors = [identity(50), identity(51), identity(52)];
-    for n in 1..=1000 {
-        for author in &authors {
-            let message = message(author, n, n - 1, 2_000_000 - n * 1000);
-            world.nodes[1].has(&message);
-        }
-    }
-    world.connect(0, 1);
-    world.run(Duration::from_secs(20));
-    assert_eq!(world.nodes[0].ids(), world.nodes[1].ids());
-    assert_eq!(world.nodes[0].delivered.len(), 3000);
-    assert!(world.nodes[0].delivered.iter().all(|(_, gap)| !gap));
-    assert_eq!(world.nodes[0].bench.stats.repair.unasked, 0);
-    assert_eq!(world.nodes[0].bench.stats.messages.held, 0);
 }

@@ -1,0 +1,118 @@
+//! Two messages with one (author, sequence number): kept as a pair, proved, and for our own key a sign of a clone.
+//!
+//! The two of least id are kept, whatever the order of arrival: a third of lesser id displaces the worst of the three, and
+//! others are dropped on sight, before their signature is checked. The two least of all that exist are never displaced
+//! and never dropped, so they spread to every node like any message, and every node ends with the same two. What was displaced may
+//! have been delivered before (an author can bring about a handful of these for each number: every next one must hash lower than two
+//! others); it stays seen, but leaves the log and the set that nodes compare.
+
+use crypto::{MessageId, Signed};
+
+use super::authors::Standing;
+use super::decided::Fact;
+use super::part::Messages;
+use crate::action::{Action, Event, Key, Row};
+use crate::cx::Cx;
+use crate::input::Token;
+use crate::messages::{Arrival, PublishError, ROW_OVERHEAD};
+use crate::wire::{MessageHeader, Point};
+
+/// Most equivocations whose first message is being read from the store.
+const MAX_PROOFS: usize = 256;
+
+impl Messages {
+    /// An answer of the store; returns whether it was to a question of this room.
+    pub fn on_loaded(&mut self, token: Token, row: Option<&Row>, cx: &mut Cx<'_>) -> bool {
+        let Some(second) = self.proofs.remove(&token) else {
+            return false;
+        };
+        match row {
+            Some(Row::Message(first)) => emit_proof(first.signed.clone(), second, cx),
+            _ => cx.stats.messages.unproven += 1,
+        }
+        true
+    }
+
+    pub(super) fn prove(&mut self, first: Point, second: Signed<MessageHeader>, cx: &mut Cx<'_>) {
+        let id = MessageId::from_bytes(first.id);
+        if let Some(first) = self.recent.signed(&id) {
+            emit_proof(first.clone(), second, cx);
+        } else if self.proofs.len() < MAX_PROOFS {
+            let token = cx.out.token();
+            cx.out.push(Action::Load {
+                token,
+                key: Key::Message(id),
+            });
+            self.proofs.insert(token, second);
+        } else {
+            cx.stats.messages.unproven += 1;
+        }
+    }
+
+    /// A third message of lesser id came: the worst of the three leaves the pair. Nobody else need ever see it, so it is no
+    /// part of what nodes compare; it stays seen.
+    pub(super) fn displace(&mut self, author: u64, seq: u64, worst: Point, cx: &mut Cx<'_>) {
+        let id = MessageId::from_bytes(worst.id);
+        let held = self.authors.unhold(author, seq, &id);
+        self.pending.remove(&id);
+        if held {
+            // Never appended: put it among the seen all the same, so that it cannot come back.
+            let fact = Fact {
+                author: 0,
+                seq,
+                bytes: 0,
+                hidden: true,
+            };
+            self.decided.insert(worst, fact);
+            return;
+        }
+        let bytes = self.decided.unlog(&worst, true);
+        self.authors.unlogged(author, bytes);
+        if let Some(at) = self.ready.iter().position(|ready| ready.message.id == id) {
+            // Not delivered yet: then it never is.
+            if let Some(ready) = self.ready.remove(at) {
+                self.ready_bytes -= ready
+                    .message
+                    .signed
+                    .value
+                    .body_len
+                    .saturating_add(ROW_OVERHEAD) as usize;
+            }
+        } else if bytes > 0 {
+            cx.persist(Row::Forget {
+                low_edge_ms: self.decided.low_edge_ms(),
+                pruned: vec![id],
+            });
+        }
+    }
+
+    /// Our own key on a message that we did not sign in this run, with a number of this run or beside one of ours: somebody
+    /// else has our key.
+    pub(super) fn watch_for_clone(&mut self, arrival: &Arrival, cx: &mut Cx<'_>) {
+        if arrival.header.signer() != self.me || arrival.from.is_none() {
+            return;
+        }
+        let beside = self.authors.number(self.me.as_bytes()).is_some_and(|me| {
+            self.authors.standing(me, arrival.header.seq, &arrival.id) != Standing::Alone
+        });
+        if arrival.header.seq >= self.first_seq || beside {
+            cx.stats.messages.clones += 1;
+            self.clone_detected(cx);
+        }
+    }
+
+    /// Stops publishing because somebody else signs with our key (also for a record of ours that we never issued).
+    pub fn clone_detected(&mut self, cx: &mut Cx<'_>) {
+        if !self.cloned {
+            self.cloned = true;
+            cx.emit(Event::CloneDetected);
+            self.refuse_waiting(&PublishError::Cloned, cx);
+        }
+    }
+}
+
+fn emit_proof(a: Signed<MessageHeader>, b: Signed<MessageHeader>, cx: &mut Cx<'_>) {
+    let mut proof = Box::new([a, b]);
+    proof.sort_unstable_by_key(|signed| signed.value.id(cx.network));
+    cx.emit(Event::Equivocation { proof });
+}

@@ -1,0 +1,314 @@
+//! Publishing, reservations, restarts, clones.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::*;
+
+fn bytes(size: usize) -> Bytes {
+    vec![7; size].into()
+}
+
+fn error(node: &mut Node) -> PublishError {
+    let mut published = node.published();
+    assert_eq!(published.len(), 1);
+    published.remove(0).1.unwrap_err()
+}
+
+#[test]
+fn a_publish_is_delivered_and_passed_on_at_once_and_acknowledged_when_durable() {
+    let mut node = Node::ready(Config::default());
+    node.publish(5, vec![bytes(3), bytes(4)]);
+    let accepted = node.messages.take_accepted();
+    assert_eq!(accepted.len(), 1);
+    assert_eq!(accepted[0].from, None);
+    node.messages.note_neighbors(&accepted[0].id, 2);
+    node.messages.note_neighbors(&accepted[0].id, 1);
+    let deliveries = node.deliveries();
+    assert_eq!(deliveries.len(), 2);
+    assert!(node.published().is_empty(), "not durable yet");
+    let Message::Gossip(gossip) = wire::decode(&accepted[0].frame).unwrap() else {
+        panic!("no gossip");
+    };
+    let network = node.bench.network;
+    let header = gossip
+        .signed
+        .verify(&network, &mut node.bench.keys)
+        .unwrap();
+    assert_eq!((header.seq, header.prev_seq, header.count), (1, 0, 2));
+    node.store();
+    let published = node.published();
+    assert_eq!(published[0].0, Token(5));
+    let receipt = published[0].1.as_ref().unwrap();
+    assert_eq!(receipt.neighbors, 3);
+    assert_eq!(receipt.message, accepted[0].id);
+    assert_eq!(receipt.messages, [accepted[0].id; 2]);
+    assert_eq!(receipt.entries, [deliveries[0].id, deliveries[1].id]);
+    // The next one names it.
+    node.publish(6, vec![bytes(3)]);
+    let next = node.deliveries();
+    assert_eq!((next[0].seq, next[0].cursor), (2, 3));
+}
+
+#[test]
+fn what_cannot_be_published_is_refused_by_name() {
+    let mut node = Node::ready(Config::default());
+    node.publish(1, vec![]);
+    assert_eq!(error(&mut node), PublishError::Count(0));
+    node.publish(1, vec![bytes(1); MAX_ENTRIES + 1]);
+    assert_eq!(error(&mut node), PublishError::Count(MAX_ENTRIES + 1));
+    node.publish(1, vec![bytes(1), bytes(MAX_PAYLOAD + 1)]);
+    assert_eq!(
+        error(&mut node),
+        PublishError::TooLarge {
+            size: MAX_PAYLOAD + 1,
+            max: MAX_PAYLOAD
+        }
+    );
+    node.bench.config.conduct.authors = AuthorPolicy::AllowList([peer(1)].into());
+    node.publish(1, vec![bytes(1)]);
+    assert_eq!(error(&mut node), PublishError::NotAdmitted);
+    node.bench.config.conduct.authors = AuthorPolicy::Open;
+    node.bench.identity =
+        Identity::external(peer(0), |_| Err(crypto::SignError::External("no".into())));
+    node.publish(1, vec![bytes(1)]);
+    assert!(matches!(error(&mut node), PublishError::Signer(_)));
+    node.bench.identity = identity(0);
+    node.messages.leave(&mut node.bench.cx());
+    node.publish(1, vec![bytes(1)]);
+    assert_eq!(error(&mut node), PublishError::Leaving);
+    assert_eq!(node.bench.stats.messages.signed, 0);
+    assert_eq!(node.bench.stats.messages.publish_refused, 6);
+}
+
+#[test]
+fn payloads_that_do_not_fit_one_body_make_several_messages() {
+    let mut node = Node::ready(Config::default());
+    let sizes = [
+        30_000,
+        10_000,
+        20_000,
+        MAX_PAYLOAD,
+        0,
+        MAX_BODY - MAX_PAYLOAD - 12,
+        1,
+    ];
+    node.publish(1, sizes.map(bytes).to_vec());
+    let accepted = node.messages.take_accepted();
+    assert_eq!(accepted.len(), 4);
+    for accepted in &accepted {
+        assert!(accepted.frame.len() <= wire::max_len(wire::tag::GOSSIP));
+        wire::decode(&accepted.frame).unwrap();
+    }
+    let deliveries = node.deliveries();
+    let lengths: Vec<_> = deliveries.iter().map(|d| d.payload.len()).collect();
+    assert_eq!(lengths, sizes);
+    let seqs: Vec<_> = deliveries.iter().map(|d| d.seq).collect();
+    assert_eq!(seqs, [1, 1, 2, 3, 3, 3, 4]);
+    node.messages.note_neighbors(&accepted[0].id, 2);
+    node.messages.note_neighbors(&accepted[1].id, 1);
+    node.store();
+    let receipt = node.published().remove(0).1.unwrap();
+    let ids: Vec<_> = deliveries.iter().map(|d| d.id).collect();
+    assert_eq!(receipt.entries, ids);
+    let messages: Vec<_> = deliveries.iter().map(|d| d.message).collect();
+    assert_eq!(receipt.messages, messages);
+    assert_eq!(receipt.neighbors, 0, "the fewest of the four");
+}
+
+#[test]
+fn publishes_that_wait_are_capped_by_count_and_bytes() {
+    let config = Config {
+        max_publishes: 3,
+        max_publish_bytes: 1000,
+        ..Config::default()
+    };
+    let mut node = Node::ready(config);
+    assert!(
+        !node.messages.ready_to_publish(),
+        "never room for the largest"
+    );
+    for token in 1..=5 {
+        node.publish(token, vec![bytes(10)]);
+    }
+    assert_eq!(node.published().len(), 2);
+    node.store();
+    assert_eq!(node.published().len(), 3);
+    node.publish(6, vec![bytes(500)]);
+    node.publish(7, vec![bytes(500)]);
+    assert_eq!(error(&mut node), PublishError::Busy);
+    node.store();
+    node.publish(8, vec![bytes(900)]);
+    node.store();
+    assert_eq!(node.published().len(), 2);
+    assert!(node.messages.publishes.is_idle());
+}
+
+#[test]
+fn own_publishes_are_validated_first() {
+    let mut node = Node::ready(validating());
+    node.publish(1, vec![bytes(1)]);
+    node.publish(2, vec![bytes(2)]);
+    node.publish(3, vec![bytes(3)]);
+    let questions = node.questions();
+    assert!(node.messages.take_accepted().is_empty());
+    node.verdict(questions[1], Verdict::Accept);
+    node.verdict(questions[0], Verdict::Ignore);
+    let published = node.published();
+    assert_eq!(published, [(Token(1), Err(PublishError::Invalid))]);
+    node.wait(Duration::from_secs(2));
+    let published = node.published();
+    assert_eq!(published, [(Token(3), Err(PublishError::Invalid))]);
+    node.store();
+    let accepted = node.messages.take_accepted();
+    assert_eq!(accepted.len(), 1);
+    assert_eq!(
+        node.messages.publishes.seqs.next(),
+        2,
+        "no number was wasted"
+    );
+    assert!(node.messages.publishes.is_idle());
+}
+
+#[test]
+fn nothing_is_signed_or_delivered_before_its_numbers_are_reserved() {
+    let mut node = Node::new(Config::default(), &Restored::default());
+    node.publish(1, vec![bytes(1)]);
+    node.receive(&message(1, 1, 0), false);
+    assert!(node.deliveries().is_empty());
+    assert_eq!(node.bench.stats.messages.signed, 0);
+    assert_eq!(node.messages.take_accepted().len(), 1, "passed on at once");
+    node.store();
+    let mut deliveries = node.deliveries();
+    deliveries.sort_by_key(|delivery| delivery.cursor);
+    assert_eq!(deliveries.len(), 2);
+    assert_eq!(deliveries[0].cursor, 1);
+}
+
+#[test]
+fn deliveries_that_wait_for_the_store_are_capped() {
+    let mut node = Node::new(Config::default(), &Restored::default());
+    let author = identity(1);
+    let body = entries(1, 0, MAX_PAYLOAD);
+    let mut taken = 0;
+    for n in 1..=600 {
+        let message = sign(
+            header(&author, n, n - 1, &entries(n, 0, MAX_PAYLOAD)),
+            &author,
+        );
+        node.receive(&message, false);
+        taken = node.messages.ready.len();
+    }
+    assert_eq!(body[0].len(), MAX_PAYLOAD);
+    assert!((500..600).contains(&taken), "16 MiB, but {taken}");
+    assert!(node.bench.stats.messages.stalled > 0);
+    node.publish(1, vec![bytes(1)]);
+    assert_eq!(error(&mut node), PublishError::Busy);
+    node.store();
+    assert_eq!(node.deliveries().len(), taken);
+    // What was dropped is not seen, and comes again by repair.
+    let message = sign(
+        header(&author, 600, 599, &entries(600, 0, MAX_PAYLOAD)),
+        &author,
+    );
+    assert!(matches!(
+        node.receive(&message, true),
+        Admission::Arrival(_)
+    ));
+}
+
+#[test]
+fn our_own_key_on_a_message_we_never_signed_stops_publishing() {
+    // A number of the future; a number of this run on another message; a number of an earlier run beside ours.
+    for (seq, after_restart) in [(9, false), (1, false), (1, true)] {
+        let mut node = Node::ready(Config::default());
+        node.publish(1, vec![bytes(1)]);
+        node.store();
+        if after_restart {
+            node = node.restart(0);
+            node.store();
+        }
+        node.events.clear();
+        node.receive(&message(0, seq, 0), false);
+        node.receive(&message(0, 77, 0), false);
+        let clones = node
+            .events
+            .iter()
+            .filter(|event| matches!(event, Event::CloneDetected))
+            .count();
+        assert_eq!(clones, 1, "said once");
+        assert!(node.messages.is_cloned());
+        node.published();
+        node.publish(2, vec![bytes(1)]);
+        assert_eq!(error(&mut node), PublishError::Cloned);
+    }
+}
+
+#[test]
+fn our_own_message_of_a_run_that_crashed_is_no_clone() {
+    let mut node = Node::ready(Config::default());
+    node.publish(1, vec![bytes(1)]);
+    let own = node.messages.take_accepted().remove(0);
+    // The row never became durable, but a neighbor has the message.
+    let mut node = node.restart(0);
+    node.store();
+    let Message::Gossip(gossip) = wire::decode(&own.frame).unwrap() else {
+        panic!("no gossip");
+    };
+    node.receive_from(9, *gossip, true);
+    assert!(!node.messages.is_cloned());
+    assert_eq!(node.delivered_seqs(), [(1, false)]);
+    node.publish(2, vec![bytes(1)]);
+    let next = node.deliveries();
+    assert!(next[0].seq >= 4097, "{}", next[0].seq);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Crashes at any moment, with any number of rows lost: no cursor ever names two entries, no number of ours two
+    /// messages, and what was acknowledged is in the log.
+    #[test]
+    fn no_number_is_used_twice(steps in prop::collection::vec((0u8..4, 0usize..6), 1..40)) {
+        let config = Config { reserve: 512, ..Config::default() };
+        let mut node = Node::new(config, &Restored::default());
+        let mut cursors = BTreeMap::new();
+        let mut seqs = BTreeMap::new();
+        let mut acknowledged = BTreeSet::new();
+        let mut other = 0;
+        for (token, (step, n)) in steps.into_iter().enumerate() {
+            match step {
+                0 => node.publish(token as u64, vec![bytes(n); 1 + n * 20]),
+                1 => {
+                    other += 1;
+                    node.receive(&message(1, other, other - 1), false);
+                }
+                2 => node.store(),
+                _ => {
+                    // Of what waits for the store, the first few rows make it.
+                    let rows: Vec<_> = node.unstored.drain(..).take(n).map(|(_, row)| row).collect();
+                    node.stored.extend(rows);
+                    node = node.restart(0);
+                }
+            }
+            for event in std::mem::take(&mut node.events) {
+                match event {
+                    Event::Delivered(delivery) => {
+                        let old = cursors.insert(delivery.cursor, delivery.id);
+                        prop_assert!(old.is_none(), "cursor {} twice", delivery.cursor);
+                        if delivery.author == peer(0) {
+                            let old = seqs.insert(delivery.seq, delivery.message);
+                            prop_assert!(old.is_none_or(|old| old == delivery.message));
+                        }
+                    }
+                    Event::Published { result: Ok(receipt), .. } => acknowledged.extend(receipt.messages),
+                    _ => {}
+                }
+            }
+        }
+        let log: BTreeSet<_> = node.stored.iter().filter_map(|row| match row {
+            Row::Message(stored) => Some(stored.id),
+            _ => None,
+        }).collect();
+        prop_assert!(acknowledged.is_subset(&log));
+    }
+}
