@@ -107,4 +107,47 @@ mod tests {
             assert_eq!(parse(bad), None, "{bad}");
         }
     }
+
+    /// Runs in a process of its own, started by the test below.
+    #[cfg(feature = "fault-points")]
+    #[test]
+    #[ignore = "the child of another test"]
+    fn child() {
+        for n in 1..=5 {
+            hit(FaultPoint::BeforeAck);
+            hit(FaultPoint::BeforeEmit);
+            println!("passed {n}");
+        }
+    }
+
+    #[cfg(all(feature = "fault-points", unix))]
+    #[test]
+    fn the_process_dies_at_the_place_that_was_named() {
+        use std::os::unix::process::ExitStatusExt as _;
+        use std::process::Command;
+
+        let run = |fault: Option<&str>| {
+            let mut child = Command::new(std::env::current_exe().unwrap());
+            child.args([
+                "--exact",
+                "faults::tests::child",
+                "--ignored",
+                "--nocapture",
+            ]);
+            child.env_remove("VOUCHSAFE_FAULT");
+            child.envs(fault.map(|fault| ("VOUCHSAFE_FAULT", fault)));
+            let output = child.output().unwrap();
+            let passed = String::from_utf8_lossy(&output.stdout)
+                .matches("passed")
+                .count();
+            (output.status.signal(), passed)
+        };
+        const SIGABRT: i32 = 6;
+        let aborted = Some(SIGABRT);
+        assert_eq!(run(None).0, None);
+        assert_eq!(run(Some("before-ack:1")), (aborted, 0));
+        assert_eq!(run(Some("before-emit:3")), (aborted, 2));
+        assert_eq!(run(Some("before-emit:6")).0, None);
+        assert_eq!(run(Some("before-nothing:1")), (aborted, 0));
+    }
 }

@@ -32,6 +32,7 @@ pub(super) fn restore(db: &Database) -> Result<(Restored, Totals), Fault> {
     let mut keys = KeyCache::new(KEYS);
     let mut totals = Totals {
         low_edge_ms: restored.low_edge_ms,
+        swept: true,
         ..Totals::default()
     };
     for item in read.open_table(HEADS)?.iter()? {
