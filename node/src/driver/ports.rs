@@ -1,0 +1,299 @@
+//! Where actions go: links, dials, the store, the application. Executing one never waits.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use overlay::action::{Delivery, Target};
+use overlay::input::Verdict;
+use overlay::messages::Topic;
+use overlay::wire::{self, MessageHeader};
+use overlay::{Action, Event, Input, Lane, LinkId, Row, Token};
+use tokio::sync::{broadcast, mpsc};
+
+use super::publish::Publisher;
+use crate::builder::Validator;
+use crate::faults::{self, FaultPoint};
+use crate::handle::NodeEvent;
+use crate::snapshot::Counters;
+use crate::store::StoreHandle;
+use crate::subscription::Subscribers;
+use crate::transport::inbox::{self, Inbox};
+use crate::transport::link::Link;
+use crate::transport::{Arrived, Transport};
+
+/// Validations that may wait for the application.
+const MAX_VALIDATIONS: usize = 1024;
+
+/// A message to be judged by the application.
+type Question = (Token, Validator, MessageHeader, Vec<Bytes>);
+
+pub(super) struct Ports {
+    pub(super) links: BTreeMap<LinkId, Link>,
+    last_link: u64,
+    pub(super) transport: Transport,
+    pub(super) store: StoreHandle,
+    pub(super) subscribers: Arc<Subscribers>,
+    pub(super) events: broadcast::Sender<NodeEvent>,
+    pub(super) publisher: Publisher,
+    validators: HashMap<Topic, Validator>,
+    questions: mpsc::Sender<Question>,
+    counters: Arc<Counters>,
+    /// Messages on their way to the store: token and last cursor.
+    unwritten: VecDeque<(Token, u64)>,
+    /// What the core is to be told next.
+    pub(super) feedback: VecDeque<Input>,
+}
+
+impl Ports {
+    pub(super) fn new(
+        transport: Transport,
+        store: StoreHandle,
+        subscribers: Arc<Subscribers>,
+        events: broadcast::Sender<NodeEvent>,
+        publisher: Publisher,
+        validators: HashMap<Topic, Validator>,
+    ) -> Self {
+        let (questions, queue) = mpsc::channel(MAX_VALIDATIONS);
+        let shared = &transport.shared;
+        shared
+            .tasks
+            .spawn(validate(queue, shared.inbox.clone()));
+        let counters = shared.counters.clone();
+        Self {
+            links: BTreeMap::new(),
+            last_link: 0,
+            transport,
+            store,
+            subscribers,
+            events,
+            publisher,
+            validators,
+            questions,
+            counters,
+            unwritten: VecDeque::new(),
+            feedback: VecDeque::new(),
+        }
+    }
+
+    /// Gives a new connection its id and begins to read it; returns what the core is to be told.
+    pub(super) fn arrived(&mut self, arrived: Arrived) -> Input {
+        self.last_link += 1;
+        let link = LinkId(self.last_link);
+        let rtt = arrived.connection.rtt();
+        self.transport.shared.inbox.open(link);
+        self.links.insert(
+            link,
+            Link::start(
+                link,
+                arrived.connection,
+                arrived.place,
+                self.transport.shared.clone(),
+            ),
+        );
+        Input::Connected {
+            link,
+            peer: arrived.peer,
+            addr: arrived.addr,
+            dialed: arrived.dialed,
+            rtt,
+        }
+    }
+
+    /// A frame has come in: the answer to a greeting of ours opens the connection's window.
+    pub(super) fn received(&mut self, link: LinkId, lane: Lane, frame: &Bytes) {
+        if lane == Lane::Control && wire::tag_of(frame) == Some(wire::tag::ACCEPT) {
+            self.widen(link);
+        }
+    }
+
+    fn widen(&mut self, link: LinkId) {
+        if let Some(link) = self.links.get_mut(&link) {
+            link.widen();
+        }
+    }
+
+    /// How much room a lane has now.
+    pub(super) fn room(&self, link: LinkId, lane: Lane) -> Option<Input> {
+        let free_bytes = self.links.get(&link)?.room(lane);
+        Some(Input::Lane {
+            link,
+            lane,
+            free_bytes,
+        })
+    }
+
+    /// Every row up to `token` is durable.
+    pub(super) fn persisted(&mut self, token: Token) {
+        let mut durable = None;
+        while let Some((_, cursor)) = self.unwritten.pop_front_if(|(written, _)| *written <= token)
+        {
+            durable = Some(cursor);
+        }
+        if let Some(cursor) = durable {
+            self.subscribers.durable(cursor);
+        }
+    }
+
+    pub(super) fn execute(&mut self, action: Action) {
+        match action {
+            Action::Send { link, lane, bytes } => self.send(link, lane, bytes),
+            Action::Dial { dial, peer, target } => self.transport.dial(dial, peer, target),
+            Action::Close { link, code } => {
+                if let Some(link) = self.links.get_mut(&link) {
+                    link.close(code);
+                }
+            }
+            Action::Persist { token, row } => {
+                if let Row::Message(message) = &row {
+                    let entries = message.entries.len() as u64;
+                    let last = message.first_cursor.saturating_add(entries).saturating_sub(1);
+                    self.unwritten.push_back((token, last));
+                }
+                self.store.persist(token, row);
+            }
+            Action::Load { token, key } => self.store.load(token, key),
+            Action::Emit(event) => self.emit(event),
+        }
+    }
+
+    fn send(&mut self, id: LinkId, lane: Lane, frame: Bytes) {
+        faults::hit(FaultPoint::BeforeSend);
+        let Some(link) = self.links.get_mut(&id) else {
+            Counters::hit(&self.counters.sends_dropped);
+            return;
+        };
+        let accepts = lane == Lane::Control && wire::tag_of(&frame) == Some(wire::tag::ACCEPT);
+        if link.send(lane, frame) {
+            if accepts {
+                link.widen();
+            }
+        } else {
+            // The core keeps account, so this is rare; what was dropped is healed by repair.
+            Counters::hit(&self.counters.sends_dropped);
+            self.feedback.extend(self.room(id, lane));
+        }
+    }
+
+    fn emit(&mut self, event: Event) {
+        let event = match event {
+            Event::Delivered(delivery) => return self.deliver(delivery),
+            Event::Published { token, result } => {
+                faults::hit(FaultPoint::BeforeAck);
+                return self.publisher.published(token, result);
+            }
+            Event::Validate {
+                token,
+                header,
+                entries,
+            } => return self.ask(token, header, entries),
+            Event::Equivocation { proof } => NodeEvent::Equivocation { proof },
+            Event::NeighborUp {
+                peer,
+                addr,
+                outbound,
+            } => NodeEvent::NeighborUp {
+                peer,
+                addr,
+                outbound,
+            },
+            Event::NeighborDown { peer, code } => NodeEvent::NeighborDown { peer, code },
+            Event::SeedFailed {
+                peer,
+                target,
+                reason,
+                retry_in_ms,
+            } => NodeEvent::SeedFailed {
+                peer,
+                target: match target {
+                    Target::Addr(addr) => addr.to_string(),
+                    Target::Name(name) => name.to_string(),
+                },
+                reason,
+                retry_in: Duration::from_millis(retry_in_ms),
+            },
+            Event::ClockSkew { offset_ms } => NodeEvent::ClockSkew { offset_ms },
+            Event::CloneDetected => NodeEvent::CloneDetected,
+        };
+        self.announce(event);
+    }
+
+    /// Logs an event and hands it to whoever listens.
+    pub(super) fn announce(&self, event: NodeEvent) {
+        match &event {
+            NodeEvent::NeighborUp {
+                peer,
+                addr,
+                outbound,
+            } => {
+                tracing::info!(peer = %peer.short(), %addr, outbound, "neighbor up");
+            }
+            NodeEvent::NeighborDown { peer, code } => {
+                tracing::info!(peer = %peer.short(), code, "neighbor down");
+            }
+            NodeEvent::SeedFailed {
+                peer,
+                target,
+                reason,
+                retry_in,
+            } => {
+                tracing::warn!(peer = %peer.short(), target, ?reason, ?retry_in, "a configured peer cannot be reached; trying again");
+            }
+            NodeEvent::ClockSkew { offset_ms } => {
+                tracing::warn!(offset_ms, "the clock is far from the neighbors' clocks; check the time of this machine");
+            }
+            NodeEvent::CloneDetected => {
+                tracing::error!("another node signs with this node's key; publishing has stopped: give each node its own data directory");
+            }
+            NodeEvent::Equivocation { proof } => {
+                let seq = proof[0].value.seq;
+                tracing::warn!(seq, "an author signed two messages with one sequence number");
+            }
+            NodeEvent::StoreFailed { problem } => tracing::error!(problem, "the store failed; stopping"),
+            NodeEvent::Lagged { .. } => {}
+        }
+        let _ = self.events.send(event); // nobody needs to listen
+    }
+
+    fn deliver(&self, delivery: Delivery) {
+        faults::hit(FaultPoint::BeforeEmit);
+        self.subscribers.deliver(delivery);
+    }
+
+    fn ask(&mut self, token: Token, header: MessageHeader, entries: Vec<Bytes>) {
+        let Some(validator) = self.validators.get(&header.topic) else {
+            self.feedback.push_back(Input::Verdict {
+                token,
+                verdict: Verdict::Accept,
+            });
+            return;
+        };
+        let question = (token, validator.clone(), header, entries);
+        if self.questions.try_send(question).is_err() {
+            Counters::hit(&self.counters.validations_skipped); // the core asks again when it comes again
+        }
+    }
+}
+
+/// Asks the application about one message after the other. On a runtime with several threads it may take its time there;
+/// with one thread it holds up the node.
+async fn validate(mut questions: mpsc::Receiver<Question>, inbox: Arc<Inbox>) {
+    let several = tokio::runtime::Handle::current().runtime_flavor()
+        == tokio::runtime::RuntimeFlavor::MultiThread;
+    while let Some((token, validator, header, entries)) = questions.recv().await {
+        let verdict = if several {
+            let judged = tokio::task::spawn_blocking(move || validator(&header, &entries)).await;
+            match judged {
+                Ok(verdict) => verdict,
+                Err(error) => {
+                    tracing::error!(%error, "a validator panicked; its message is ignored");
+                    Verdict::Ignore
+                }
+            }
+        } else {
+            validator(&header, &entries)
+        };
+        inbox.event(inbox::Event::Verdict(token, verdict));
+    }
+}
