@@ -1,5 +1,7 @@
 //! The description of a node, and its start.
 
+mod start;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
@@ -9,12 +11,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use crypto::{Identity, KeyFileError, NetworkId};
+use overlay::conduct::AuthorPolicy;
 use overlay::config::{AddressPreset, ConfigError, Seed};
 use overlay::input::Verdict;
 use overlay::messages::Topic;
 use overlay::wire::MessageHeader;
 
 use crate::node::Node;
+use crate::store::StoreError;
 use crate::subscription::{RING_BYTES, RING_ENTRIES};
 
 /// What a node may use at most. `None` = no ceiling beyond the defaults of its parts.
@@ -24,7 +28,8 @@ pub struct Limits {
     pub max_upload: Option<u64>,
     /// Bytes per second taken from peers, over all links (stream payload).
     pub max_download: Option<u64>,
-    /// Bytes of memory to aim at: buffers, caches and the number of links are scaled to fit; at least 64 MiB.
+    /// Bytes of memory to aim at: buffers, caches and the number of links are scaled to fit
+    /// (half for links at their worst, 3.4 MB each; the rest for caches and the seen set). At least 64 MiB.
     pub max_memory: Option<u64>,
     /// Connections, visits and greetings included.
     pub max_links: Option<usize>,
@@ -71,6 +76,17 @@ pub enum SpawnError {
     /// The key file cannot be used.
     #[error(transparent)]
     Key(#[from] KeyFileError),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The data directory cannot be made.
+    #[error("cannot make the data directory {path}: {source}; check its parent directory and permissions", path = .path.display())]
+    DataDir {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// A setting is out of range.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -200,6 +216,13 @@ impl Builder {
         self
     }
 
+    /// Who may publish in this network; all its nodes must agree. The default is everybody.
+    #[must_use]
+    pub fn author_policy(mut self, policy: AuthorPolicy) -> Self {
+        self.config.conduct.authors = policy;
+        self
+    }
+
     /// Checks every message of a topic, own ones included, before it is delivered or passed on. `Reject` must mean: invalid
     /// for every honest node whatever its state. An answer later than two seconds counts as none, and the message is
     /// asked about again later.
@@ -271,7 +294,19 @@ impl Builder {
     /// # Errors
     /// See [`SpawnError`].
     pub async fn spawn(self) -> Result<Node, SpawnError> {
-        std::future::ready(()).await;
-        Err(SpawnError::NoNetwork)
+        let Some(runtime) = self
+            .runtime
+            .clone()
+            .or_else(|| tokio::runtime::Handle::try_current().ok())
+        else {
+            return Err(SpawnError::NoRuntime);
+        };
+        let started = runtime.spawn(start::start(self));
+        started.await.unwrap_or_else(|error| {
+            if error.is_panic() {
+                std::panic::resume_unwind(error.into_panic());
+            }
+            Err(SpawnError::NoRuntime)
+        })
     }
 }

@@ -1,7 +1,7 @@
 //! The handle: what an application does with a running node.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -184,6 +184,8 @@ pub(crate) struct Shared {
     pub(crate) stop: tokio_util::sync::CancellationToken,
     /// Cancelled when everything has been flushed and closed.
     pub(crate) stopped: tokio_util::sync::CancellationToken,
+    /// Why the node stopped by itself.
+    pub(crate) failure: Arc<OnceLock<String>>,
 }
 
 /// A handle to a running node: cheap to clone, usable from any task. The node runs until
@@ -311,7 +313,9 @@ impl Handle {
     /// # Errors
     /// The node has been shut down.
     pub async fn status(&self) -> Result<Status, Stopped> {
-        self.ask(Request::Status).await
+        let mut status = self.ask(Request::Status).await?;
+        status.first_cursor = self.0.subscribers.first_cursor().await;
+        Ok(status)
     }
 
     /// Every counter.
@@ -353,6 +357,12 @@ impl Handle {
     pub async fn shutdown(&self) {
         self.0.stop.cancel();
         self.0.stopped.cancelled().await;
+    }
+
+    /// Why the node stopped by itself, if it did: its store failed. Names file and remedy.
+    #[must_use]
+    pub fn failure(&self) -> Option<&str> {
+        self.0.failure.get().map(String::as_str)
     }
 
     async fn ask<T>(

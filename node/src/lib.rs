@@ -3,26 +3,27 @@
 //! A node is built with [`Node::builder`], runs on the caller's tokio runtime, and is used through its
 //! [`Handle`]: publish, subscribe, sample, watch. Any number of nodes live in one process; nothing is global.
 
-#![allow(dead_code)]
-
 mod builder;
 pub mod config;
 pub mod data_dir;
+mod driver;
 pub mod faults;
 mod handle;
 mod node;
 mod snapshot;
 pub mod store;
 mod subscription;
+mod transport;
 
 pub use builder::{Builder, Limits, SpawnError};
 pub use handle::{EventStream, Handle, IntoTopic, NodeEvent, PublishError, Published, Stopped};
 pub use node::Node;
-pub use snapshot::{NodeStats, PeerInfo, Status};
+pub use snapshot::{NodeStats, PeerInfo, Status, TransportStats};
 pub use subscription::{From, Item, SubscribeError, Subscription};
 
 pub use crypto::{EntryId, Identity, MessageId, NetworkId, PeerId};
 pub use overlay::action::Delivery;
+pub use overlay::conduct::AuthorPolicy;
 pub use overlay::config::AddressPreset;
 pub use overlay::input::Verdict;
 pub use overlay::messages::Topic;

@@ -7,7 +7,7 @@ use crypto::PeerId;
 use crate::builder::Builder;
 use crate::handle::Handle;
 
-/// A running node. Dropping it stops the node at once, without a goodbye; [`shutdown`](Self::shutdown) leaves gracefully.
+/// A running node. Dropping it begins the same graceful stop as [`shutdown`](Self::shutdown), without waiting for it.
 #[derive(Debug)]
 pub struct Node {
     pub(crate) handle: Handle,
@@ -43,7 +43,7 @@ impl Node {
         self.handle.shutdown().await;
     }
 
-    /// Returns when the node has stopped, for whatever reason.
+    /// Returns when the node has stopped, for whatever reason; see [`Handle::failure`].
     pub async fn stopped(&self) {
         self.handle.0.stopped.cancelled().await;
     }

@@ -12,6 +12,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::handle::Stopped;
 use crate::snapshot::Counters;
+use crate::store::{StoreError, StoreHandle};
 
 /// Entries that may wait for one subscriber, by default. A guess: a tenth of a second of a very busy node.
 pub(crate) const RING_ENTRIES: usize = 8192;
@@ -59,11 +60,6 @@ pub enum SubscribeError {
     Stopped(#[from] Stopped),
 }
 
-/// Reads a page of the log: messages that have an entry with a cursor of at least the first argument, ascending; at most so
-/// many messages and bytes (but at least one message). May block on the disk.
-pub(crate) type ReadLog =
-    Arc<dyn Fn(u64, usize, usize) -> Result<Vec<StoredMessage>, String> + Send + Sync>;
-
 /// Entries that wait for one reader.
 #[derive(Debug)]
 struct Ring {
@@ -101,9 +97,7 @@ pub(crate) struct Subscribers {
     registry: Mutex<Registry>,
     /// Every entry up to this cursor can be read from the log (unless pruned since).
     durable: watch::Sender<u64>,
-    read_log: ReadLog,
-    /// Whether `read_log` may be called on a runtime thread (a store in memory).
-    inline: bool,
+    store: StoreHandle,
     max_entries: usize,
     max_bytes: usize,
     counters: Arc<Counters>,
@@ -118,8 +112,7 @@ impl fmt::Debug for Subscribers {
 impl Subscribers {
     pub(crate) fn new(
         last_cursor: u64,
-        read_log: ReadLog,
-        inline: bool,
+        store: StoreHandle,
         (max_entries, max_bytes): (usize, usize),
         counters: Arc<Counters>,
     ) -> Self {
@@ -129,8 +122,7 @@ impl Subscribers {
                 ..Registry::default()
             }),
             durable: watch::Sender::new(last_cursor),
-            read_log,
-            inline,
+            store,
             max_entries,
             max_bytes,
             counters,
@@ -253,14 +245,16 @@ impl Subscribers {
         self.durable.send_modify(|durable| *durable = u64::MAX); // nobody waits for the store any more
     }
 
-    async fn read_page(&self, next: u64) -> Result<Vec<StoredMessage>, String> {
-        if self.inline {
-            return (self.read_log)(next, PAGE_MESSAGES, PAGE_BYTES);
+    async fn read_page(&self, next: u64) -> Result<Vec<StoredMessage>, StoreError> {
+        self.store.read_log(next, PAGE_MESSAGES, PAGE_BYTES).await
+    }
+
+    /// Cursor of the oldest entry in the log; 0 = the log is empty.
+    pub(crate) async fn first_cursor(&self) -> u64 {
+        match self.store.read_log(0, 1, 0).await {
+            Ok(messages) => messages.first().map_or(0, |message| message.first_cursor),
+            Err(_) => 0, // the node is stopping, and says so elsewhere
         }
-        let read_log = self.read_log.clone();
-        tokio::task::spawn_blocking(move || read_log(next, PAGE_MESSAGES, PAGE_BYTES))
-            .await
-            .unwrap_or_else(|_| Err("the node is shutting down".to_owned()))
     }
 }
 
@@ -333,7 +327,7 @@ impl Subscription {
         let messages = match self.subscribers.read_page(next).await {
             Ok(messages) => messages,
             Err(problem) => {
-                self.failure = Some(problem);
+                self.failure = Some(problem.to_string());
                 self.end();
                 return;
             }

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use crypto::NetworkId;
 use overlay::neighbors::Code;
-use overlay::{Command, Input, Lane, Now, Overlay};
+use overlay::{Command, Input, Now, Overlay};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -18,8 +19,7 @@ use crate::handle::{NodeEvent, Request};
 use crate::snapshot::{Counters, NodeStats, PeerInfo, Status};
 use crate::store::{StoreEvent, StoreTask};
 use crate::transport::inbox::{Event, Work};
-use ports::Ports;
-pub(crate) use ports::Ports as Outlets;
+pub(crate) use ports::Ports;
 pub(crate) use publish::Publisher;
 
 /// Inputs handled before other tasks get their turn. At 40 us each this is 10 ms.
@@ -36,6 +36,7 @@ const CLOSE: Duration = Duration::from_secs(1);
 /// One node's driver.
 pub(crate) struct Driver {
     pub(crate) overlay: Overlay,
+    pub(crate) network: NetworkId,
     pub(crate) ports: Ports,
     pub(crate) requests: mpsc::Receiver<Request>,
     pub(crate) store_task: StoreTask,
@@ -48,6 +49,7 @@ pub(crate) struct Driver {
     /// Cancelled when all is done.
     pub(crate) stopped: CancellationToken,
     pub(crate) failure: Arc<OnceLock<String>>,
+    /// Kept from turn to turn for its memory.
     pub(crate) work: Vec<Work>,
 }
 
@@ -240,12 +242,25 @@ impl Driver {
         let core = self.overlay.status();
         Status {
             id: self.overlay.id(),
+            network: self.network,
             version: env!("CARGO_PKG_VERSION"),
             listen: self.ports.transport.local_addrs().to_vec(),
+            advertised: core.advertised,
             uptime: self.started.elapsed(),
+            links: core.links,
+            neighbors_outbound: core.neighbors_outbound,
+            neighbors_inbound: core.neighbors_inbound,
+            known_peers: core.heard + core.proven,
+            memory_peers: core.view,
+            network_size: core.network_size,
+            log_messages: core.messages,
+            log_bytes: core.message_bytes,
+            first_cursor: 0, // the handle asks the store
             last_cursor: self.ports.subscribers.durable_cursor(),
+            low_edge_ms: core.low_edge_ms,
+            clock_offset_ms: core.clock_offset_ms,
+            cloned: core.cloned,
             subscribers: self.ports.subscribers.count(),
-            core,
         }
     }
 
@@ -253,16 +268,22 @@ impl Driver {
         let traffic: BTreeMap<_, _> = self
             .ports
             .links
-            .iter()
-            .map(|(id, link)| (*id, link.traffic()))
+            .values()
+            .map(|link| (link.addr, link.traffic()))
             .collect();
-        self.overlay
-            .peers(self.now())
-            .into_iter()
+        let mut peers = self.overlay.peers(self.now());
+        peers
+            .drain(..)
             .map(|core| {
-                let (bytes_in, bytes_out) = traffic.get(&core.link).copied().unwrap_or_default();
+                let (bytes_in, bytes_out) = traffic.get(&core.addr).copied().unwrap_or_default();
                 PeerInfo {
-                    core,
+                    peer: core.peer,
+                    addr: core.addr,
+                    outbound: core.outbound,
+                    neighbor: core.neighbor,
+                    age: core.age,
+                    rtt: core.rtt,
+                    clock_offset_ms: core.clock_offset_ms,
                     bytes_in,
                     bytes_out,
                 }

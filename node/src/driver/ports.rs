@@ -12,7 +12,7 @@ use overlay::wire::{self, MessageHeader};
 use overlay::{Action, Event, Input, Lane, LinkId, Row, Token};
 use tokio::sync::{broadcast, mpsc};
 
-use super::publish::Publisher;
+use super::Publisher;
 use crate::builder::Validator;
 use crate::faults::{self, FaultPoint};
 use crate::handle::NodeEvent;
@@ -29,25 +29,25 @@ const MAX_VALIDATIONS: usize = 1024;
 /// A message to be judged by the application.
 type Question = (Token, Validator, MessageHeader, Vec<Bytes>);
 
-pub(super) struct Ports {
-    pub(super) links: BTreeMap<LinkId, Link>,
+pub(crate) struct Ports {
+    pub(crate) links: BTreeMap<LinkId, Link>,
     last_link: u64,
-    pub(super) transport: Transport,
-    pub(super) store: StoreHandle,
-    pub(super) subscribers: Arc<Subscribers>,
-    pub(super) events: broadcast::Sender<NodeEvent>,
-    pub(super) publisher: Publisher,
+    pub(crate) transport: Transport,
+    pub(crate) store: StoreHandle,
+    pub(crate) subscribers: Arc<Subscribers>,
+    pub(crate) events: broadcast::Sender<NodeEvent>,
+    pub(crate) publisher: Publisher,
     validators: HashMap<Topic, Validator>,
     questions: mpsc::Sender<Question>,
     counters: Arc<Counters>,
     /// Messages on their way to the store: token and last cursor.
     unwritten: VecDeque<(Token, u64)>,
     /// What the core is to be told next.
-    pub(super) feedback: VecDeque<Input>,
+    pub(crate) feedback: VecDeque<Input>,
 }
 
 impl Ports {
-    pub(super) fn new(
+    pub(crate) fn new(
         transport: Transport,
         store: StoreHandle,
         subscribers: Arc<Subscribers>,
@@ -57,9 +57,7 @@ impl Ports {
     ) -> Self {
         let (questions, queue) = mpsc::channel(MAX_VALIDATIONS);
         let shared = &transport.shared;
-        shared
-            .tasks
-            .spawn(validate(queue, shared.inbox.clone()));
+        shared.tasks.spawn(validate(queue, shared.inbox.clone()));
         let counters = shared.counters.clone();
         Self {
             links: BTreeMap::new(),
@@ -78,7 +76,7 @@ impl Ports {
     }
 
     /// Gives a new connection its id and begins to read it; returns what the core is to be told.
-    pub(super) fn arrived(&mut self, arrived: Arrived) -> Input {
+    pub(crate) fn arrived(&mut self, arrived: Arrived) -> Input {
         self.last_link += 1;
         let link = LinkId(self.last_link);
         let rtt = arrived.connection.rtt();
@@ -87,6 +85,7 @@ impl Ports {
             link,
             Link::start(
                 link,
+                arrived.addr,
                 arrived.connection,
                 arrived.place,
                 self.transport.shared.clone(),
@@ -102,7 +101,7 @@ impl Ports {
     }
 
     /// A frame has come in: the answer to a greeting of ours opens the connection's window.
-    pub(super) fn received(&mut self, link: LinkId, lane: Lane, frame: &Bytes) {
+    pub(crate) fn received(&mut self, link: LinkId, lane: Lane, frame: &Bytes) {
         if lane == Lane::Control && wire::tag_of(frame) == Some(wire::tag::ACCEPT) {
             self.widen(link);
         }
@@ -115,7 +114,7 @@ impl Ports {
     }
 
     /// How much room a lane has now.
-    pub(super) fn room(&self, link: LinkId, lane: Lane) -> Option<Input> {
+    pub(crate) fn room(&self, link: LinkId, lane: Lane) -> Option<Input> {
         let free_bytes = self.links.get(&link)?.room(lane);
         Some(Input::Lane {
             link,
@@ -125,9 +124,11 @@ impl Ports {
     }
 
     /// Every row up to `token` is durable.
-    pub(super) fn persisted(&mut self, token: Token) {
+    pub(crate) fn persisted(&mut self, token: Token) {
         let mut durable = None;
-        while let Some((_, cursor)) = self.unwritten.pop_front_if(|(written, _)| *written <= token)
+        while let Some((_, cursor)) = self
+            .unwritten
+            .pop_front_if(|(written, _)| *written <= token)
         {
             durable = Some(cursor);
         }
@@ -136,7 +137,7 @@ impl Ports {
         }
     }
 
-    pub(super) fn execute(&mut self, action: Action) {
+    pub(crate) fn execute(&mut self, action: Action) {
         match action {
             Action::Send { link, lane, bytes } => self.send(link, lane, bytes),
             Action::Dial { dial, peer, target } => self.transport.dial(dial, peer, target),
@@ -148,7 +149,10 @@ impl Ports {
             Action::Persist { token, row } => {
                 if let Row::Message(message) = &row {
                     let entries = message.entries.len() as u64;
-                    let last = message.first_cursor.saturating_add(entries).saturating_sub(1);
+                    let last = message
+                        .first_cursor
+                        .saturating_add(entries)
+                        .saturating_sub(1);
                     self.unwritten.push_back((token, last));
                 }
                 self.store.persist(token, row);
@@ -220,7 +224,7 @@ impl Ports {
     }
 
     /// Logs an event and hands it to whoever listens.
-    pub(super) fn announce(&self, event: NodeEvent) {
+    pub(crate) fn announce(&self, event: NodeEvent) {
         match &event {
             NodeEvent::NeighborUp {
                 peer,
@@ -241,16 +245,26 @@ impl Ports {
                 tracing::warn!(peer = %peer.short(), target, ?reason, ?retry_in, "a configured peer cannot be reached; trying again");
             }
             NodeEvent::ClockSkew { offset_ms } => {
-                tracing::warn!(offset_ms, "the clock is far from the neighbors' clocks; check the time of this machine");
+                tracing::warn!(
+                    offset_ms,
+                    "the clock is far from the neighbors' clocks; check the time of this machine"
+                );
             }
             NodeEvent::CloneDetected => {
-                tracing::error!("another node signs with this node's key; publishing has stopped: give each node its own data directory");
+                tracing::error!(
+                    "another node signs with this node's key; publishing has stopped: give each node its own data directory"
+                );
             }
             NodeEvent::Equivocation { proof } => {
                 let seq = proof[0].value.seq;
-                tracing::warn!(seq, "an author signed two messages with one sequence number");
+                tracing::warn!(
+                    seq,
+                    "an author signed two messages with one sequence number"
+                );
             }
-            NodeEvent::StoreFailed { problem } => tracing::error!(problem, "the store failed; stopping"),
+            NodeEvent::StoreFailed { problem } => {
+                tracing::error!(problem, "the store failed; stopping")
+            }
             NodeEvent::Lagged { .. } => {}
         }
         let _ = self.events.send(event); // nobody needs to listen

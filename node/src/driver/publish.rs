@@ -19,7 +19,7 @@ type Answer = oneshot::Sender<Result<Published, PublishError>>;
 
 /// Payloads that wait to be signed, and callers that wait for an answer.
 #[derive(Debug)]
-pub(super) struct Publisher {
+pub(crate) struct Publisher {
     queue: mpsc::Receiver<PublishRequest>,
     waiting: VecDeque<PublishRequest>,
     /// Messages handed to the core; bounded by its own limit on publishes.
@@ -27,38 +27,32 @@ pub(super) struct Publisher {
     last_token: u64,
     /// Their payloads travel alone, so that a refused one takes no others with it.
     validated: BTreeSet<Topic>,
-    /// No more requests will come.
-    ended: bool,
 }
 
 impl Publisher {
-    pub(super) fn new(queue: mpsc::Receiver<PublishRequest>, validated: BTreeSet<Topic>) -> Self {
+    pub(crate) fn new(queue: mpsc::Receiver<PublishRequest>, validated: BTreeSet<Topic>) -> Self {
         Self {
             queue,
             waiting: VecDeque::new(),
             answers: BTreeMap::new(),
             last_token: 0,
             validated,
-            ended: false,
         }
     }
 
     /// Waits for a request. Pending for ever once there can be none.
-    pub(super) async fn ready(&mut self) {
+    pub(crate) async fn ready(&mut self) {
         if !self.waiting.is_empty() {
             return;
         }
         match self.queue.recv().await {
             Some(request) => self.waiting.push_back(request),
-            None => {
-                self.ended = true;
-                std::future::pending().await
-            }
+            None => std::future::pending().await,
         }
     }
 
     /// The next message, made of what waits now; `None` when nothing does.
-    pub(super) fn next(&mut self) -> Option<Command> {
+    pub(crate) fn next(&mut self) -> Option<Command> {
         while self.waiting.len() < LOOK_AHEAD {
             match self.queue.try_recv() {
                 // A caller that has gone away before anything was signed is taken at its word.
@@ -100,17 +94,18 @@ impl Publisher {
     }
 
     /// Answers the callers of one message.
-    pub(super) fn published(&mut self, token: Token, result: Result<Receipt, CoreError>) {
+    pub(crate) fn published(&mut self, token: Token, result: Result<Receipt, CoreError>) {
         let Some(answers) = self.answers.remove(&token) else {
             return;
         };
         match result {
             Ok(receipt) => {
-                for (answer, id) in answers.into_iter().zip(receipt.entries) {
+                let entries = receipt.entries.into_iter().zip(receipt.messages);
+                for (answer, (id, message)) in answers.into_iter().zip(entries) {
                     // A caller that has gone away does not want to know.
                     let _ = answer.send(Ok(Published {
                         id,
-                        message: receipt.message,
+                        message,
                         neighbors: receipt.neighbors,
                     }));
                 }
@@ -124,12 +119,12 @@ impl Publisher {
     }
 
     /// Whether nobody waits.
-    pub(super) fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.answers.is_empty()
     }
 
     /// Refuses everything that waits, and everything to come.
-    pub(super) fn close(&mut self, store_failure: Option<&str>) {
+    pub(crate) fn close(&mut self, store_failure: Option<&str>) {
         let error = || match store_failure {
             Some(problem) => PublishError::Store(problem.to_owned()),
             None => Stopped.into(),
@@ -199,9 +194,15 @@ mod tests {
             bench.put(topic, payload);
         }
         let (topic, payloads) = bench.next().unwrap();
-        assert_eq!((topic.as_str(), payloads), ("a", vec!["1".into(), "2".into(), "3".into()]));
+        assert_eq!(
+            (topic.as_str(), payloads),
+            ("a", vec!["1".into(), "2".into(), "3".into()])
+        );
         let (topic, payloads) = bench.next().unwrap();
-        assert_eq!((topic.as_str(), payloads), ("b", vec!["x".into(), "y".into()]));
+        assert_eq!(
+            (topic.as_str(), payloads),
+            ("b", vec!["x".into(), "y".into()])
+        );
         assert_eq!(bench.next(), None);
     }
 
@@ -221,7 +222,12 @@ mod tests {
                 .collect();
         assert_eq!(
             sizes,
-            [vec![30_000], vec![20_000, 10], vec![32_768, 16_376], vec![1]],
+            [
+                vec![30_000],
+                vec![20_000, 10],
+                vec![32_768, 16_376],
+                vec![1]
+            ],
             "in order: a small one does not overtake a large one"
         );
     }
@@ -256,6 +262,7 @@ mod tests {
         let receipt = Receipt {
             message,
             entries: entries.clone(),
+            messages: vec![message; 2],
             neighbors: 3,
         };
         bench.publisher.published(Token(1), Ok(receipt));

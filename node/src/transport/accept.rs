@@ -30,7 +30,10 @@ impl Transport {
         let counters = &self.shared.counters;
         let validated = incoming.remote_address_validated();
         let now = Instant::now().into_std();
-        let turned_away = match self.limiter.admit(incoming.remote_address(), validated, now) {
+        let turned_away = match self
+            .limiter
+            .admit(incoming.remote_address(), validated, now)
+        {
             Admission::Accept(slot) => return self.let_in(incoming, slot),
             Admission::Retry => {
                 Counters::hit(&counters.inbound_retried);

@@ -41,9 +41,7 @@ impl Bandwidth {
         *paid_at = start
             .checked_add(Duration::from_nanos(nanos))
             .unwrap_or(start);
-        paid_at
-            .saturating_duration_since(now)
-            .saturating_sub(BURST)
+        paid_at.saturating_duration_since(now).saturating_sub(BURST)
     }
 }
 
@@ -56,7 +54,11 @@ mod tests {
         let ceiling = Bandwidth::new(1000);
         let begun = Instant::now();
         ceiling.take(500).await;
-        assert_eq!(begun.elapsed(), Duration::ZERO, "half a second's worth at once");
+        assert_eq!(
+            begun.elapsed(),
+            Duration::ZERO,
+            "half a second's worth at once"
+        );
         for _ in 0..10 {
             ceiling.take(100).await;
         }

@@ -197,7 +197,10 @@ impl Inbox {
             gone,
             ..
         } = &mut *state;
-        work.extend(gone.drain(..).map(|(link, reason)| Work::Gone(link, reason)));
+        work.extend(
+            gone.drain(..)
+                .map(|(link, reason)| Work::Gone(link, reason)),
+        );
         work.extend(rooms.drain(..).map(|(link, lane)| Work::Room(link, lane)));
         let some = events.len().min(limit);
         work.extend(events.drain(..some).map(Work::Event));
@@ -320,7 +323,10 @@ mod tests {
         assert_eq!(served[0], (2, Lane::Control));
         let second = served.iter().position(|one| *one == (2, Lane::Forwarded));
         assert!(second.unwrap() <= 1 + QUANTUM);
-        let bulk = served.iter().filter(|(_, lane)| *lane == Lane::Bulk).count();
+        let bulk = served
+            .iter()
+            .filter(|(_, lane)| *lane == Lane::Bulk)
+            .count();
         assert!(bulk >= 8, "catch-up is never starved: {bulk}");
     }
 

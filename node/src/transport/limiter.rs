@@ -320,7 +320,8 @@ mod tests {
     fn fill(limiter: &Limiter, ips: &[&str], n: usize, now: Instant) -> Vec<Slot> {
         let mut slots = Vec::new();
         for i in 0..n {
-            if let Admission::Accept(mut slot) = limiter.admit(addr(ips[i % ips.len()]), true, now) {
+            if let Admission::Accept(mut slot) = limiter.admit(addr(ips[i % ips.len()]), true, now)
+            {
                 slot.established();
                 slots.push(slot);
             }
@@ -352,7 +353,9 @@ mod tests {
         let site = ["2001:db8:1:100::1", "2001:db8:1:1ff::2"];
         assert_eq!(fill(&limiter, &site, 100, now).len(), 8, "one /56");
         let limiter = wan(1000);
-        let sites: Vec<String> = (0..255).map(|i| format!("2001:db8:1:{i:02x}00::1")).collect();
+        let sites: Vec<String> = (0..255)
+            .map(|i| format!("2001:db8:1:{i:02x}00::1"))
+            .collect();
         let sites: Vec<&str> = sites.iter().map(String::as_str).collect();
         assert_eq!(fill(&limiter, &sites, 255, now).len(), 64, "one /48");
         let limiter = wan(1000);
