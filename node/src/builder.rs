@@ -10,13 +10,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use crypto::{Identity, KeyFileError, NetworkId};
+use crypto::{Identity, NetworkId};
 use overlay::conduct::AuthorPolicy;
 use overlay::config::{AddressPreset, ConfigError, Seed};
 use overlay::input::Verdict;
 use overlay::messages::Topic;
 use overlay::wire::MessageHeader;
 
+use crate::data_dir::DataDirError;
 use crate::node::Node;
 use crate::store::StoreError;
 use crate::subscription::{RING_BYTES, RING_ENTRIES};
@@ -73,20 +74,12 @@ pub enum SpawnError {
         /// What the system said.
         source: io::Error,
     },
-    /// The key file cannot be used.
-    #[error(transparent)]
-    Key(#[from] KeyFileError),
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The data directory cannot be made.
-    #[error("cannot make the data directory {path}: {source}; check its parent directory and permissions", path = .path.display())]
-    DataDir {
-        /// The directory.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
     /// A setting is out of range.
     #[error(transparent)]
     Config(#[from] ConfigError),

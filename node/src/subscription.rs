@@ -97,7 +97,8 @@ pub(crate) struct Subscribers {
     registry: Mutex<Registry>,
     /// Every entry up to this cursor can be read from the log (unless pruned since).
     durable: watch::Sender<u64>,
-    store: StoreHandle,
+    /// Let go of when the node stops, so that its files are closed whoever still holds a handle.
+    store: Mutex<Option<StoreHandle>>,
     max_entries: usize,
     max_bytes: usize,
     counters: Arc<Counters>,
@@ -122,7 +123,7 @@ impl Subscribers {
                 ..Registry::default()
             }),
             durable: watch::Sender::new(last_cursor),
-            store,
+            store: Mutex::new(Some(store)),
             max_entries,
             max_bytes,
             counters,
@@ -242,16 +243,32 @@ impl Subscribers {
             ring.wake.notify_one();
         }
         drop(registry);
+        drop(
+            self.store
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
         self.durable.send_modify(|durable| *durable = u64::MAX); // nobody waits for the store any more
     }
 
+    fn store(&self) -> Option<StoreHandle> {
+        let store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        store.clone()
+    }
+
+    /// A page of the log; empty once the node has stopped.
     async fn read_page(&self, next: u64) -> Result<Vec<StoredMessage>, StoreError> {
-        self.store.read_log(next, PAGE_MESSAGES, PAGE_BYTES).await
+        match self.store() {
+            Some(store) => store.read_log(next, PAGE_MESSAGES, PAGE_BYTES).await,
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Cursor of the oldest entry in the log; 0 = the log is empty.
     pub(crate) async fn first_cursor(&self) -> u64 {
-        match self.store.read_log(0, 1, 0).await {
+        let Some(store) = self.store() else { return 0 };
+        match store.read_log(0, 1, 0).await {
             Ok(messages) => messages.first().map_or(0, |message| message.first_cursor),
             Err(_) => 0, // the node is stopping, and says so elsewhere
         }

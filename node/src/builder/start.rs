@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{Builder, Limits, SpawnError, Storage, UnixClock};
+use crate::data_dir::{DataDir, DataDirLock};
 use crate::driver::{Driver, Ports, Publisher};
 use crate::handle::{Handle, Shared};
 use crate::node::Node;
@@ -154,6 +155,7 @@ pub(super) async fn start(builder: Builder) -> Result<Node, SpawnError> {
         halt,
         stopped: handle.0.stopped.clone(),
         failure: handle.0.failure.clone(),
+        lock: opened.lock,
         work: Vec::new(),
     };
     tokio::spawn(driver.run());
@@ -164,6 +166,7 @@ struct Opened {
     identity: Identity,
     store: Store,
     restored: Restored,
+    lock: Option<DataDirLock>,
 }
 
 async fn open(
@@ -179,6 +182,7 @@ async fn open(
                 identity: identity.unwrap_or_else(Identity::generate),
                 store,
                 restored,
+                lock: None,
             })
         }
         Storage::DataDir(dir) => {
@@ -195,25 +199,18 @@ fn open_dir(
     network: &NetworkId,
     cache: usize,
 ) -> Result<Opened, SpawnError> {
-    std::fs::create_dir_all(dir).map_err(|source| SpawnError::DataDir {
-        path: dir.to_path_buf(),
-        source,
-    })?;
+    let dir = DataDir::create(dir)?;
+    let lock = dir.lock()?;
     let identity = match identity {
         Some(identity) => identity,
-        None => {
-            let path = dir.join("node.key");
-            if !path.exists() {
-                Identity::generate().save(&path)?;
-            }
-            Identity::load(&path)?
-        }
+        None => dir.identity_or_new()?,
     };
-    let (store, restored) = Store::open(&dir.join("store.redb"), network, cache)?;
+    let (store, restored) = Store::open(&dir.store_path(), network, cache)?;
     Ok(Opened {
         identity,
         store,
         restored,
+        lock: Some(lock),
     })
 }
 

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::builder::UnixClock;
+use crate::data_dir::DataDirLock;
 use crate::handle::{NodeEvent, Request};
 use crate::snapshot::{Counters, NodeStats, PeerInfo, Status};
 use crate::store::{StoreEvent, StoreTask};
@@ -49,6 +50,8 @@ pub(crate) struct Driver {
     /// Cancelled when all is done.
     pub(crate) stopped: CancellationToken,
     pub(crate) failure: Arc<OnceLock<String>>,
+    /// Held until the store is closed.
+    pub(crate) lock: Option<DataDirLock>,
     /// Kept from turn to turn for its memory.
     pub(crate) work: Vec<Work>,
 }
@@ -122,8 +125,9 @@ impl Driver {
         busy
     }
 
-    fn may_publish(&self) -> bool {
-        self.overlay.ready_to_publish() && !self.ports.store.is_full()
+    fn may_publish(&mut self) -> bool {
+        let now = self.now();
+        self.overlay.ready_to_publish(now) && !self.ports.store.is_full()
     }
 
     /// Waits until there is something to do.
@@ -225,7 +229,7 @@ impl Driver {
             }
             Request::Sample(n, answer) => {
                 let sample = self.overlay.sample(n);
-                let _ = answer.send(sample.into_iter().map(|sample| sample.peer).collect());
+                let _ = answer.send(sample);
             }
             Request::Ban(peer, duration, answer) => {
                 self.step(Input::Command(Command::Ban { peer, duration }));
@@ -325,6 +329,7 @@ impl Driver {
         drop(self.ports);
         tasks.close();
         let _ = timeout(CLOSE, tasks.wait()).await;
+        drop(self.lock);
         self.stopped.cancel();
     }
 }

@@ -223,50 +223,9 @@ impl Ports {
         self.announce(event);
     }
 
-    /// Logs an event and hands it to whoever listens.
+    /// Hands an event to whoever listens.
     pub(crate) fn announce(&self, event: NodeEvent) {
-        match &event {
-            NodeEvent::NeighborUp {
-                peer,
-                addr,
-                outbound,
-            } => {
-                tracing::info!(peer = %peer.short(), %addr, outbound, "neighbor up");
-            }
-            NodeEvent::NeighborDown { peer, code } => {
-                tracing::info!(peer = %peer.short(), code, "neighbor down");
-            }
-            NodeEvent::SeedFailed {
-                peer,
-                target,
-                reason,
-                retry_in,
-            } => {
-                tracing::warn!(peer = %peer.short(), target, ?reason, ?retry_in, "a configured peer cannot be reached; trying again");
-            }
-            NodeEvent::ClockSkew { offset_ms } => {
-                tracing::warn!(
-                    offset_ms,
-                    "the clock is far from the neighbors' clocks; check the time of this machine"
-                );
-            }
-            NodeEvent::CloneDetected => {
-                tracing::error!(
-                    "another node signs with this node's key; publishing has stopped: give each node its own data directory"
-                );
-            }
-            NodeEvent::Equivocation { proof } => {
-                let seq = proof[0].value.seq;
-                tracing::warn!(
-                    seq,
-                    "an author signed two messages with one sequence number"
-                );
-            }
-            NodeEvent::StoreFailed { problem } => {
-                tracing::error!(problem, "the store failed; stopping")
-            }
-            NodeEvent::Lagged { .. } => {}
-        }
+        tracing::debug!(?event, "event");
         let _ = self.events.send(event); // nobody needs to listen
     }
 
