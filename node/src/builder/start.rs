@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crypto::{Identity, NetworkId};
 use overlay::config::AddressPreset;
+use overlay::peers::is_taken;
 use overlay::{Now, Overlay, Restored};
 use rand::Rng as _;
 use tokio::sync::{broadcast, mpsc};
@@ -51,6 +52,7 @@ pub(super) async fn start(builder: Builder) -> Result<Node, SpawnError> {
         .messages
         .validated_topics
         .extend(builder.validators.keys().cloned());
+    config.check()?;
     let listen = match &builder.listen[..] {
         [] if config.addresses == AddressPreset::Local => {
             vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))]
@@ -65,21 +67,9 @@ pub(super) async fn start(builder: Builder) -> Result<Node, SpawnError> {
         seed
     });
     let unix_clock = builder.unix_clock.clone().unwrap_or_else(system_clock);
-    let now = Now {
-        mono: Instant::now().into_std(),
-        unix_ms: unix_clock(),
-    };
     let last_cursor = last_cursor(&opened.restored);
     let preset = config.addresses;
     let max_links = config.neighbors.max_links;
-    let overlay = Overlay::new(
-        opened.identity.clone(),
-        network,
-        config,
-        seed,
-        now,
-        opened.restored,
-    )?;
 
     let counters = Arc::new(Counters::default());
     let inbox = Arc::new(Inbox::new(counters.clone()));
@@ -105,6 +95,26 @@ pub(super) async fn start(builder: Builder) -> Result<Node, SpawnError> {
         },
         halt.clone(),
     )?;
+    advertise(&mut config, transport.local_addrs());
+    let now = Now {
+        mono: Instant::now().into_std(),
+        unix_ms: unix_clock(),
+    };
+    let overlay = Overlay::new(
+        opened.identity.clone(),
+        network,
+        config,
+        seed,
+        now,
+        opened.restored,
+    );
+    let overlay = match overlay {
+        Ok(overlay) => overlay,
+        Err(error) => {
+            halt.cancel(); // nobody is accepted any more
+            return Err(error.into());
+        }
+    };
     let mode = match &storage {
         Storage::Memory => Mode::Inline,
         Storage::DataDir(_) => Mode::Threads,
@@ -212,6 +222,17 @@ fn open_dir(
         restored,
         lock: Some(lock),
     })
+}
+
+/// A listen address that others can dial as it is needs no configuring; for the families that have none the node learns its
+/// address from what its peers observe.
+fn advertise(config: &mut overlay::Config, local_addrs: &[SocketAddr]) {
+    for addr in local_addrs {
+        let of_family = |other: &SocketAddr| other.is_ipv4() == addr.is_ipv4();
+        if is_taken(*addr, config.addresses) && !config.external.iter().any(of_family) {
+            config.external.push(*addr);
+        }
+    }
 }
 
 fn last_cursor(restored: &Restored) -> u64 {
