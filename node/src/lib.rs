@@ -3,6 +3,7 @@
 //! A node is built with [`Node::builder`], runs on the caller's tokio runtime, and is used through its
 //! [`Handle`]: publish, subscribe, sample, watch. Any number of nodes live in one process; nothing is global.
 
+pub mod admin;
 mod builder;
 pub mod config;
 pub mod data_dir;
@@ -28,3 +29,8 @@ pub use overlay::config::AddressPreset;
 pub use overlay::input::Verdict;
 pub use overlay::messages::Topic;
 pub use overlay::wire::MessageHeader;
+
+/// The example of the README, compiled and run as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

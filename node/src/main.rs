@@ -1,2 +1,9 @@
-//! The `vouchsafe` program.
-fn main() {}
+//! The `vouchsafe` program. It uses nothing but the public library: what it can do, an embedding application can.
+
+mod cli;
+mod devnet;
+mod telemetry;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}
