@@ -37,7 +37,10 @@ fuzz_target!(|data: &[u8]| {
     }
     KEYS.with_borrow_mut(|keys| {
         for record in records {
-            assert_eq!(keys.check(&record.value.id), PeerId::from_bytes(&record.value.id));
+            assert_eq!(
+                keys.check(&record.value.id),
+                PeerId::from_bytes(&record.value.id)
+            );
             assert!(record.verify(&network, keys).is_err());
         }
     });

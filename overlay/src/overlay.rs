@@ -288,7 +288,7 @@ impl Parts {
         let Some(link) = self.neighbors.links().get(id) else {
             return;
         };
-        let (peer, phase) = (link.peer, link.phase);
+        let (peer, phase, outbound) = (link.peer, link.phase, link.outbound);
         if phase == Phase::Closing {
             return;
         }
@@ -317,6 +317,11 @@ impl Parts {
             message,
             Message::Hello(_) | Message::Accept(_) | Message::Refuse(_)
         );
+        if !greeting && phase == Phase::Greeting && outbound && lane != Lane::Control {
+            // Lanes are not ordered among themselves: it overtook the accept.
+            cx.stats.wire.early += 1;
+            return;
+        }
         if greeting != (phase == Phase::Greeting)
             || wire::tag_of(&bytes).is_none_or(|tag| !wire::lane_allowed(tag, lane))
         {

@@ -202,4 +202,29 @@ mod tests {
         assert_eq!(sum.limbs, [0; 4]);
         assert_eq!(sum.count, u32::MAX);
     }
+
+    #[test]
+    fn the_document_has_these_fingerprints() {
+        let key = session_key(b"the session key!");
+        let message = crate::wire::golden::vector("message-id");
+        let (mut sum, mut wrong) = (Sum::default(), Vec::new());
+        for (name, next) in [
+            ("fingerprint-0", message.try_into().unwrap()),
+            ("fingerprint-1", [0xff; 32]),
+            ("fingerprint-2", [0; 32]),
+        ] {
+            let found = sum.fingerprint(&key);
+            if crate::wire::golden::vector(name) != found {
+                wrong.push(format!("{name} is {:032x}", u128::from_be_bytes(found)));
+            }
+            sum.add_id(
+                &key,
+                &Point {
+                    unix_ms: 0,
+                    id: next,
+                },
+            );
+        }
+        assert!(wrong.is_empty(), "{wrong:?}");
+    }
 }

@@ -189,7 +189,7 @@ pub enum RangeContent {
     Fingerprint {
         /// How many ids the sender has in the range.
         count: u32,
-        /// Their [`Fingerprint`](super::Fingerprint) under the session's key.
+        /// First 16 bytes of the keyed hash over the sum of the ids' keyed hashes and their count; see `docs/PROTOCOL.md`.
         fingerprint: [u8; 16],
     },
     /// All ids the sender has in the range.

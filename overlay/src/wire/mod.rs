@@ -2,7 +2,6 @@
 
 mod bounded;
 mod codec;
-mod fingerprint;
 mod gossip;
 mod header;
 mod message;
@@ -12,7 +11,6 @@ pub mod tag;
 
 pub use bounded::Bounded;
 pub use codec::{DecodeError, decode, encode, tag_of};
-pub use fingerprint::Fingerprint;
 pub use header::{MessageHeader, body_of};
 pub use message::*;
 pub use record::{PeerRecord, RECORD_AHEAD_S, RECORD_REISSUE_S, RECORD_VALID_S, WireAddr};
@@ -37,6 +35,8 @@ crate::stats::counters! {
         bytes_out,
         /// Frames of a tag this version does not know, skipped.
         unknown_tag,
+        /// Frames of other lanes that overtook the accept on the control lane, dropped.
+        early,
         /// Frames that were not understood; each closed its link.
         malformed,
         /// Frames not queued because their lane was full.
@@ -45,6 +45,6 @@ crate::stats::counters! {
 }
 
 #[cfg(test)]
-mod golden;
+pub(crate) mod golden;
 #[cfg(test)]
 mod samples;
