@@ -121,7 +121,7 @@ pub(super) async fn start(builder: Builder) -> Result<Node, SpawnError> {
     };
     let store_task = StoreTask::start(opened.store, Options::new(mode), {
         let inbox = inbox.clone();
-        move |event| inbox.event(Event::Store(event))
+        move |event| inbox.event(Event::Store(Box::new(event)))
     })?;
     let store = store_task.handle();
     let subscribers = Arc::new(Subscribers::new(

@@ -179,7 +179,7 @@ impl Driver {
             Work::Event(Event::Verdict(token, verdict)) => {
                 self.step(Input::Verdict { token, verdict });
             }
-            Work::Event(Event::Store(event)) => self.store(event),
+            Work::Event(Event::Store(event)) => self.store(*event),
         }
     }
 

@@ -42,7 +42,7 @@ pub(crate) enum Event {
     /// A dial came to nothing.
     DialFailed(DialId, DialError),
     /// The store has something to say.
-    Store(StoreEvent),
+    Store(Box<StoreEvent>),
     /// A validator has answered.
     Verdict(Token, Verdict),
 }
@@ -209,10 +209,10 @@ impl Inbox {
             return;
         }
         // What is urgent first, but half of each turn is kept for live messages, and an eighth for catch-up.
-        let kept = [limit / 2 + limit / 8, limit / 8, 0];
+        let kept: [usize; CLASSES] = [limit / 2 + limit / 8, limit / 8, 0];
         let mut left = limit;
-        for class in 0..CLASSES {
-            left -= state.serve(class, left.saturating_sub(kept[class]), work);
+        for (class, kept) in kept.into_iter().enumerate() {
+            left -= state.serve(class, left.saturating_sub(kept), work);
         }
         for class in 0..CLASSES {
             left -= state.serve(class, left, work);

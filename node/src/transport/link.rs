@@ -123,7 +123,7 @@ impl Link {
     pub(crate) fn room(&self, lane: Lane) -> usize {
         let slot = lane_number(lane).map(|number| &self.lanes[usize::from(number) - 1]);
         slot.and_then(OnceLock::get)
-            .map_or(lane.capacity(), |queue| queue.report())
+            .map_or_else(|| lane.capacity(), |queue| queue.report())
     }
 
     /// The greeting is done: the peer may send more at a time.
@@ -170,7 +170,7 @@ impl Supervisor {
                 reason = self.connection.closed() => break lost(&reason),
                 code = &mut closing => {
                     // The driver's end is gone when the node stops without a goodbye.
-                    let code = code.unwrap_or(u32::from(Code::Leaving.to_u16()));
+                    let code = code.unwrap_or_else(|_| u32::from(Code::Leaving.to_u16()));
                     self.writers.close();
                     tokio::select! {
                         biased;
