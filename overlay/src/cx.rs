@@ -154,12 +154,16 @@ impl Outbox {
         std::mem::take(&mut self.stalled)
     }
 
-    /// Queues a frame if the lane has room for it; a frame larger than the room is refused whole.
+    /// Queues a frame if the lane has room for it; a frame larger than the room is refused whole. A link whose control lane
+    /// refuses is stalled: a lost control frame leaves the two ends disagreeing.
     pub fn send(&mut self, link: LinkId, lane: Lane, bytes: Bytes) -> bool {
         let Some(free) = self.free.get_mut(&link) else {
             return false;
         };
         let Some(rest) = free[lane as usize].checked_sub(bytes.len() + FRAME_OVERHEAD) else {
+            if lane == Lane::Control && !self.stalled.contains(&link) {
+                self.stalled.push(link);
+            }
             return false;
         };
         free[lane as usize] = rest;

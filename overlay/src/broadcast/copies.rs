@@ -39,7 +39,7 @@ pub(super) enum Copied {
 
 impl Broadcast {
     /// A whole message came live. What is verified and new goes to `messages`; a bad signature is the neighbor's fault, since it
-    /// should have checked, and closes the link.
+    /// should have checked, and ends the link.
     pub fn on_gossip(
         &mut self,
         link: LinkId,

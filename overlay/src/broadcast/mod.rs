@@ -52,7 +52,7 @@ crate::stats::counters! {
         duplicates,
         /// Whole messages refused before their signature was checked (date, size, policy).
         refused,
-        /// Whole messages whose signature is bad; each closed its link.
+        /// Whole messages whose signature is bad; each closes its link.
         bad_signatures,
         /// Whole messages and tree control from links that are no neighbors of the tree.
         strays,
@@ -88,7 +88,7 @@ crate::stats::counters! {
         unknown_author,
         /// Prunes not repeated although the peer went on pushing.
         prunes_held,
-        /// Links closed because their control lane took no graft or prune.
+        /// Grafts, prunes and announcements that the control lane did not take; each closes its link.
         control_full,
         /// Messages pushed at once.
         pushed,
@@ -306,7 +306,7 @@ impl Broadcast {
         std::mem::take(&mut self.arrivals)
     }
 
-    /// Links that did what no honest neighbor does, with the code they are closed with (closing has been asked for).
+    /// Links that did what no honest neighbor does, to be closed with this code.
     pub fn take_faults(&mut self) -> Vec<(LinkId, Code)> {
         std::mem::take(&mut self.faults)
     }
@@ -381,14 +381,12 @@ impl Broadcast {
         }
     }
 
-    /// Sends tree control. Where it finds no room the two ends would disagree, so the link is closed.
-    fn control(link: LinkId, message: &Message, cx: &mut Cx<'_>) -> bool {
-        let sent = cx.send(link, Lane::Control, message);
-        if !sent {
+    /// Sends tree control. Where it finds no room the two ends would disagree: the outbox notes the link as stalled and it is
+    /// closed at the end of the step.
+    fn control(link: LinkId, message: &Message, cx: &mut Cx<'_>) {
+        if !cx.send(link, Lane::Control, message) {
             cx.stats.broadcast.control_full += 1;
-            cx.close(link, Code::Stalled);
         }
-        sent
     }
 
     fn edge_mut(&mut self, slot: Slot) -> Option<&mut Edge> {

@@ -557,16 +557,15 @@ fn announcements_wait_while_the_control_lane_is_half_full() {
 }
 
 #[test]
-fn a_peer_that_takes_no_control_frame_is_closed() {
+fn a_peer_that_takes_no_control_frame_is_stalled() {
     let mut it = Fixture::new(1, 1);
     it.sent();
     it.bench.out.set_room(LinkId(1), Lane::Control, 0);
     let wanted = it.short(1);
     it.hear(1, &[wanted]);
     it.pass(100 * MS);
-    let code = u32::from(Code::Stalled.to_u16());
-    let closes = it.bench.actions();
-    assert!(matches!(closes[..], [Action::Close { link: LinkId(1), code: c }] if c == code));
+    assert_eq!(it.bench.out.take_stalled(), [LinkId(1)]);
+    assert_eq!(it.bench.stats.broadcast.control_full, 1);
 }
 
 #[test]
@@ -698,7 +697,7 @@ fn gossip(bench: &Bench, n: u32, seq: u64) -> Gossip {
 }
 
 #[test]
-fn a_signed_message_arrives_and_a_bad_signature_closes_the_link() {
+fn a_signed_message_arrives_and_a_bad_signature_is_a_fault() {
     let mut it = Fixture::new(3, 3);
     let bench = &mut it.bench;
     let restored = Restored::default();
