@@ -100,7 +100,7 @@ impl Config {
                 "an address that others can dial: not 0.0.0.0 or [::], and not port 0",
             );
         }
-        Ok(())
+        self.conduct.validate()
     }
 }
 

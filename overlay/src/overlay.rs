@@ -343,6 +343,7 @@ impl Parts {
         cx: &mut Cx<'_>,
     ) -> Result<(), Code> {
         let Self {
+            conduct,
             book,
             neighbors,
             sampling,
@@ -352,7 +353,7 @@ impl Parts {
             ..
         } = self;
         match message {
-            Message::Hello(hello) => neighbors.on_hello(id, &hello, book, cx)?,
+            Message::Hello(hello) => neighbors.on_hello(id, &hello, book, conduct, cx)?,
             Message::Accept(accept) => neighbors.on_accept(id, &accept, book, cx)?,
             Message::Refuse(refuse) => neighbors.on_refuse(id, refuse, book, cx)?,
             Message::Ping(nonce) => neighbors.on_ping(id, nonce, cx),

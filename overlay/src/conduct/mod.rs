@@ -212,8 +212,8 @@ impl Conduct {
         self.bans.iter()
     }
 
-    /// Remembers that a peer was told to come back later (`Busy`, `Full`), at most [`MAX_SOFT`] later. No ban: it is
-    /// merely refused at once, and cheaply, until then.
+    /// Remembers that a peer was refused and told when to come back, at most [`MAX_SOFT`] later. No ban: until then it is
+    /// merely refused without a look at its hello.
     pub fn refuse_softly(&mut self, peer: PeerId, wait: Duration, cx: &mut Cx<'_>) {
         let now = cx.now.mono;
         while self.soft.pop_until(&now).is_some() {}

@@ -82,6 +82,10 @@ impl Neighbors {
             self.close(id, Code::Banned, book, cx);
         } else if dialed.is_some() {
             self.greet(id, peer, addr, wanted, book, cx);
+        } else if conduct.refused_softly(&peer, cx.now).is_some() {
+            // It was told when to come back; its hello is not even read.
+            cx.stats.neighbors.refused_early += 1;
+            self.close(id, Code::Busy, book, cx);
         } else if let Some(code) = self.no_room_for(id, addr, book, cx) {
             cx.stats.neighbors.refused_full += 1;
             self.close(id, code, book, cx);
@@ -136,6 +140,7 @@ impl Neighbors {
         id: LinkId,
         hello: &Hello,
         book: &mut Book,
+        conduct: &mut Conduct,
         cx: &mut Cx<'_>,
     ) -> Result<(), Code> {
         let Some(link) = self.links.get(id) else {
@@ -156,6 +161,11 @@ impl Neighbors {
                     Code::Duplicate => cx.stats.neighbors.refused_duplicate += 1,
                     Code::Full => cx.stats.neighbors.refused_full += 1,
                     _ => cx.stats.neighbors.refused_other += 1,
+                }
+                if code != Code::Duplicate {
+                    // (The older connection may be gone sooner than we said.)
+                    let wait = Duration::from_secs(retry_after_s.into());
+                    conduct.refuse_softly(peer, wait, cx);
                 }
                 self.refuse(id, code, retry_after_s, book, cx);
                 return Ok(());

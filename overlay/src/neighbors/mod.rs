@@ -46,6 +46,8 @@ crate::stats::counters! {
         refused_full,
         /// Connections refused because the peer is banned.
         refused_banned,
+        /// Connections of peers that came back sooner than their refusal said.
+        refused_early,
         /// Connections refused as duplicates of a live one.
         refused_duplicate,
         /// Connections refused for another reason (network, version, record, own key).

@@ -73,8 +73,9 @@ impl Side {
 
     fn receive(&mut self, link: u64, message: &Message) -> Result<(), Code> {
         let (id, book, cx) = (LinkId(link), &mut self.book, &mut self.bench.cx());
+        let conduct = &mut self.conduct;
         match message {
-            Message::Hello(hello) => self.neighbors.on_hello(id, hello, book, cx),
+            Message::Hello(hello) => self.neighbors.on_hello(id, hello, book, conduct, cx),
             Message::Accept(accept) => self.neighbors.on_accept(id, accept, book, cx),
             Message::Refuse(refuse) => self.neighbors.on_refuse(id, *refuse, book, cx),
             Message::NeighborRequest => {
@@ -196,6 +197,25 @@ fn a_good_hello_is_accepted_and_opens_the_link() {
         Err(Code::Protocol),
         "no second hello"
     );
+}
+
+#[test]
+fn a_refused_peer_that_comes_back_too_early_is_not_listened_to() {
+    let mut me = side(1, |_| {});
+    let mut bad = hello(2, Purpose::Visit);
+    bad.record.signature[5] ^= 1; // to come back in 60 s
+    me.connected(1, 2, addr(127, 0, 2, 2), None);
+    me.receive(1, &Message::Hello(Box::new(bad)))
+        .expect("refused, not a fault");
+    assert_eq!(me.out().1, [(1, Code::BadRecord)]);
+    me.tick(Duration::from_secs(59));
+    me.connected(2, 2, addr(127, 0, 2, 2), None);
+    me.connected(3, 3, addr(127, 0, 2, 3), None);
+    assert_eq!(me.out().1, [(2, Code::Busy)], "others pay nothing for it");
+    assert_eq!(me.bench.stats.neighbors.refused_early, 1);
+    me.tick(Duration::from_secs(1));
+    me.connected(4, 2, addr(127, 0, 2, 2), None);
+    assert!(!me.out().1.iter().any(|(link, _)| *link == 4));
 }
 
 #[test]
