@@ -100,17 +100,16 @@ impl Ports {
         }
     }
 
-    /// A frame has come in: the answer to a greeting of ours opens the connection.
+    /// A frame has come in: the answer to a greeting of ours opens the connection's window.
     pub(crate) fn received(&mut self, link: LinkId, lane: Lane, frame: &Bytes) {
         if lane == Lane::Control && wire::tag_of(frame) == Some(wire::tag::ACCEPT) {
-            self.greeted(link);
+            self.widen(link);
         }
     }
 
-    fn greeted(&mut self, id: LinkId) {
-        if let Some(link) = self.links.get_mut(&id) {
+    fn widen(&mut self, link: LinkId) {
+        if let Some(link) = self.links.get_mut(&link) {
             link.widen();
-            self.transport.shared.inbox.greeted(id);
         }
     }
 
@@ -172,7 +171,7 @@ impl Ports {
         let accepts = lane == Lane::Control && wire::tag_of(&frame) == Some(wire::tag::ACCEPT);
         if link.send(lane, frame) {
             if accepts {
-                self.greeted(id);
+                link.widen();
             }
         } else {
             // The core keeps account, so this is rare; what was dropped is healed by repair.

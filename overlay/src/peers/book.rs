@@ -458,6 +458,11 @@ impl Book {
         self.candidates.len()
     }
 
+    #[cfg(test)]
+    pub(super) fn sources_len(&self) -> usize {
+        self.candidates.sources_len()
+    }
+
     /// Addresses at rest.
     #[must_use]
     pub fn resting_len(&self) -> usize {

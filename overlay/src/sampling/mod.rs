@@ -91,7 +91,7 @@ pub struct Config {
     /// Mean time between exchanges; each wait is uniform between half and one and a half of it: unpredictable, but with a bound,
     /// so that every proof is renewed in time (Poisson arrivals have no bound).
     pub period: Duration,
-    /// The same while young.
+    /// The same while young; stretched by as much again for each answered exchange in a row that brought nothing new.
     pub fast_period: Duration,
     /// Visits under way at a time while young; later a quarter of it.
     pub parallel: usize,
@@ -136,7 +136,7 @@ impl Default for Config {
             parallel: 4,
             parallel_opened: 16,
             barren: 8,
-            young_least: Duration::from_secs(5),
+            young_least: Duration::from_secs(2),
             young_most: Duration::from_secs(300),
             young_again: Duration::from_secs(600),
             visit_timeout: Duration::from_secs(12),
@@ -357,10 +357,9 @@ impl Sampling {
 
     fn next_tick(&self, cx: &mut Cx<'_>) -> Instant {
         let config = &cx.config.sampling;
-        let mean = if self.is_young() {
-            config.fast_period
-        } else {
-            config.period
+        let mean = match &self.young {
+            Some(young) => (config.fast_period * (1 + young.barren.min(64))).min(config.period),
+            None => config.period,
         };
         cx.now.mono + mean.mul_f64(cx.rng.random_range(0.5..1.5))
     }
