@@ -29,6 +29,8 @@ const TURN: usize = 256;
 const PUBLISHES: usize = 16;
 /// Questions answered in one turn.
 const REQUESTS: usize = 32;
+/// How often it is tried again whether payloads may be published.
+const HELD_BACK: Duration = Duration::from_millis(100);
 /// How long leaving may take before what is left is cut off.
 const LEAVE: Duration = Duration::from_secs(2);
 /// How long the closes of the sockets may take after that.
@@ -136,6 +138,9 @@ impl Driver {
         let deadline = self.overlay.next_timeout().map(Instant::from_std);
         let deadline = [deadline, until].into_iter().flatten().min();
         let may_publish = self.may_publish();
+        // The core counts a lane as stalled by the clock alone, so payloads that are held back look again by themselves.
+        let again = (!may_publish).then(|| Instant::now() + HELD_BACK);
+        let deadline = [deadline, again].into_iter().flatten().min();
         tokio::select! {
             biased;
             () = self.stop.cancelled(), if until.is_none() => {}

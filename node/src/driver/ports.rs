@@ -100,16 +100,17 @@ impl Ports {
         }
     }
 
-    /// A frame has come in: the answer to a greeting of ours opens the connection's window.
+    /// A frame has come in: the answer to a greeting of ours opens the connection.
     pub(crate) fn received(&mut self, link: LinkId, lane: Lane, frame: &Bytes) {
         if lane == Lane::Control && wire::tag_of(frame) == Some(wire::tag::ACCEPT) {
-            self.widen(link);
+            self.greeted(link);
         }
     }
 
-    fn widen(&mut self, link: LinkId) {
-        if let Some(link) = self.links.get_mut(&link) {
+    fn greeted(&mut self, id: LinkId) {
+        if let Some(link) = self.links.get_mut(&id) {
             link.widen();
+            self.transport.shared.inbox.greeted(id);
         }
     }
 
@@ -171,7 +172,7 @@ impl Ports {
         let accepts = lane == Lane::Control && wire::tag_of(&frame) == Some(wire::tag::ACCEPT);
         if link.send(lane, frame) {
             if accepts {
-                link.widen();
+                self.greeted(id);
             }
         } else {
             // The core keeps account, so this is rare; what was dropped is healed by repair.

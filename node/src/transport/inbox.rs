@@ -69,6 +69,11 @@ struct Queue {
 #[derive(Debug)]
 struct LinkQueues {
     queues: [Queue; CLASSES],
+    /// The greeting is over. Lanes are streams of their own and may overtake each other, so until then all but the urgent
+    /// class waits: what follows an accept must not arrive before it.
+    greeted: bool,
+    /// The connection ended before that.
+    deaf: bool,
     gone: Option<Lost>,
     room: Arc<Notify>,
 }
@@ -111,10 +116,30 @@ impl Inbox {
             link,
             LinkQueues {
                 queues: Default::default(),
+                greeted: false,
+                deaf: false,
                 gone: None,
                 room: Arc::new(Notify::new()),
             },
         );
+    }
+
+    /// Says that the greeting of a link is over.
+    pub(crate) fn greeted(&self, link: LinkId) {
+        let mut state = self.lock();
+        let State { links, rounds, .. } = &mut *state;
+        let Some(queues) = links.get_mut(&link) else {
+            return;
+        };
+        queues.greeted = !queues.deaf;
+        for (queue, round) in queues.queues.iter_mut().zip(rounds) {
+            if !queue.queued && !queue.frames.is_empty() {
+                queue.queued = true;
+                round.push_back(link);
+            }
+        }
+        drop(state);
+        self.wake.notify_one();
     }
 
     /// Queues something beside frames.
@@ -129,7 +154,24 @@ impl Inbox {
         self.wake.notify_one();
     }
 
-    /// Says that a connection is gone; served after its frames.
+    /// Says that a connection has ended and its readers are about to. What waits for a greeting waits in vain: an accept
+    /// among the urgent frames would come too late.
+    pub(crate) fn ended(&self, link: LinkId) {
+        let mut state = self.lock();
+        let Some(queues) = state.links.get_mut(&link) else {
+            return;
+        };
+        if !queues.greeted {
+            queues.deaf = true;
+            for queue in &mut queues.queues[1..] {
+                queue.frames.clear();
+                queue.bytes = 0;
+            }
+            queues.room.notify_waiters();
+        }
+    }
+
+    /// Says that a connection is gone, after the last of its frames was queued; served after them.
     pub(crate) fn gone(&self, link: LinkId, reason: Lost) {
         let mut state = self.lock();
         if let Some(queues) = state.links.get_mut(&link) {
@@ -152,13 +194,18 @@ impl Inbox {
                     frames.clear(); // the driver has let go of the link
                     return;
                 };
+                if queues.deaf && class > 0 {
+                    frames.clear();
+                    return;
+                }
                 let queue = &mut queues.queues[class];
                 if queue.bytes < SHARE[class] {
                     for frame in frames.drain(..) {
                         queue.bytes += frame.len() + FRAME_COST;
                         queue.frames.push_back((lane, frame));
                     }
-                    if !queue.queued && !queue.frames.is_empty() {
+                    let served = class == 0 || queues.greeted;
+                    if served && !queue.queued && !queue.frames.is_empty() {
                         queue.queued = true;
                         rounds[class].push_back(link);
                     }
@@ -288,6 +335,7 @@ mod tests {
         let inbox = Arc::new(Inbox::new(Arc::default()));
         for link in 0..links {
             inbox.open(LinkId(link));
+            inbox.greeted(LinkId(link));
         }
         inbox
     }
@@ -377,6 +425,42 @@ mod tests {
         assert!(matches!(work[3], Work::Gone(LinkId(0), Lost::TimedOut)));
         put(&inbox, 0, Lane::Own, 3, 10); // a late reader's frames go nowhere
         assert_eq!(take(&inbox, 10), []);
+    }
+
+    #[test]
+    fn what_overtakes_the_greeting_waits_for_it() {
+        let inbox = inbox(0);
+        inbox.open(LinkId(0));
+        put(&inbox, 0, Lane::Bulk, 2, 10);
+        put(&inbox, 0, Lane::Control, 1, 10);
+        assert_eq!(take(&inbox, 10), [(0, Lane::Control)]);
+        assert_eq!(take(&inbox, 10), []);
+        inbox.greeted(LinkId(0));
+        assert_eq!(take(&inbox, 10), [(0, Lane::Bulk); 2]);
+        inbox.open(LinkId(1));
+        put(&inbox, 1, Lane::Bulk, 2, 10);
+        inbox.ended(LinkId(1));
+        put(&inbox, 1, Lane::Bulk, 2, 10);
+        inbox.greeted(LinkId(1));
+        inbox.gone(LinkId(1), Lost::TimedOut);
+        let mut work = Vec::new();
+        inbox.take(10, false, &mut work);
+        assert!(matches!(work[..], [Work::Gone(LinkId(1), Lost::TimedOut)]));
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_waits_for_a_greeting_is_let_go_at_the_end() {
+        let inbox = inbox(0);
+        inbox.open(LinkId(0));
+        put(&inbox, 0, Lane::Bulk, 10, 16 * 1024);
+        let mut frames = vec![Bytes::from_static(b"late")];
+        let waiting = inbox.frames(LinkId(0), Lane::Bulk, &mut frames);
+        let ending = async {
+            tokio::task::yield_now().await;
+            inbox.ended(LinkId(0));
+        };
+        tokio::join!(waiting, ending);
+        assert!(frames.is_empty());
     }
 
     #[test]

@@ -193,6 +193,7 @@ impl Supervisor {
             }
         };
         // What arrived before the end is still read, so that the last word of a peer is heard.
+        self.shared.inbox.ended(self.id);
         self.readers.close();
         self.readers.wait().await;
         self.shared.inbox.gone(self.id, reason);
