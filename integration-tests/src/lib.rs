@@ -1,4 +1,5 @@
 //! Helpers shared by the tests of whole nodes.
 
 pub mod hub;
+pub mod process;
 pub mod virtual_time;

@@ -72,6 +72,26 @@ pub fn hit(point: FaultPoint) {
     }
 }
 
+/// How far a test has set the wall clock ahead.
+#[cfg(not(feature = "fault-points"))]
+#[inline]
+pub(crate) const fn clock_offset_ms() -> u64 {
+    0
+}
+
+/// How far a test has set the wall clock ahead: the milliseconds that stand in the file named by `VOUCHSAFE_TEST_CLOCK`, read
+/// anew each time, so that a test can let days pass.
+#[cfg(feature = "fault-points")]
+pub(crate) fn clock_offset_ms() -> u64 {
+    let Some(path) = std::env::var_os("VOUCHSAFE_TEST_CLOCK") else {
+        return 0;
+    };
+    std::fs::read_to_string(path)
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(0)
+}
+
 /// `point:n` with n >= 1.
 #[cfg(any(test, feature = "fault-points"))]
 fn parse(value: &str) -> Option<(FaultPoint, u64)> {

@@ -30,6 +30,10 @@ pub struct Status {
     pub known_peers: usize,
     /// Distinct peers in the slots of its memory.
     pub memory_peers: usize,
+    /// Peers proven once, kept for a restart or a partition.
+    pub archived_peers: usize,
+    /// Dials of configured seeds and persistent peers that came to nothing since the start.
+    pub seed_failures: u64,
     /// Estimated number of dialable nodes in the network; `None` while there is too little to tell.
     pub network_size: Option<f64>,
     /// Messages in the log.

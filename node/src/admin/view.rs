@@ -33,6 +33,10 @@ pub struct StatusView {
     pub known_peers: usize,
     /// Distinct peers in its memory.
     pub memory_peers: usize,
+    /// Peers proven once, kept for a restart or a partition.
+    pub archived_peers: usize,
+    /// Dials of configured seeds and persistent peers that came to nothing since the start.
+    pub seed_failures: u64,
     /// Estimated number of dialable nodes; null while there is too little to tell.
     pub network_size: Option<f64>,
     /// Messages in the log.
@@ -69,6 +73,8 @@ impl StatusView {
             neighbors_inbound: status.neighbors_inbound,
             known_peers: status.known_peers,
             memory_peers: status.memory_peers,
+            archived_peers: status.archived_peers,
+            seed_failures: status.seed_failures,
             network_size: status.network_size,
             log_messages: status.log_messages,
             log_bytes: status.log_bytes,

@@ -248,9 +248,10 @@ fn system_clock() -> UnixClock {
     Arc::new(|| {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         // A clock before 1970 is as wrong as one at 1970.
-        since.map_or(0, |since| {
+        let unix_ms = since.map_or(0, |since| {
             u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-        })
+        });
+        unix_ms.saturating_add(crate::faults::clock_offset_ms())
     })
 }
 

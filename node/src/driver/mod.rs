@@ -261,6 +261,8 @@ impl Driver {
             neighbors_inbound: core.neighbors_inbound,
             known_peers: core.heard + core.proven,
             memory_peers: core.view,
+            archived_peers: core.archived,
+            seed_failures: self.overlay.stats().neighbors.seed_failures,
             network_size: core.network_size,
             log_messages: core.messages,
             log_bytes: core.message_bytes,

@@ -68,6 +68,8 @@ crate::stats::counters! {
         alone,
         /// Connections closed because a control frame found no room.
         stalled,
+        /// Dials of configured seeds and persistent peers that came to nothing.
+        seed_failures,
     }
 }
 

@@ -172,6 +172,7 @@ impl Upkeep {
                     Ok(error) => SeedFailure::Dial(error.clone()),
                     Err(code) => SeedFailure::Refused(code.to_u16()),
                 };
+                cx.stats.neighbors.seed_failures += 1;
                 cx.emit(Event::SeedFailed {
                     peer: dialing.peer,
                     target: dialing.target.clone(),

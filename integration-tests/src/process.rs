@@ -1,0 +1,426 @@
+//! Runs the command line program as real processes on loopback.
+//!
+//! The program under test is `node-under-test`: the same `main` as `vouchsafe`, built with the fault points that let a test
+//! abort it at a chosen moment.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// How long anything may take before a test gives up; far above what a busy machine needs.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How a finished command ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// Its status.
+    pub status: ExitStatus,
+    /// Its standard output.
+    pub stdout: String,
+    /// Its standard error.
+    pub stderr: String,
+}
+
+impl Finished {
+    /// The exit code; `None` when a signal ended it.
+    #[must_use]
+    pub fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+
+    /// The output, after checking that it succeeded.
+    ///
+    /// # Panics
+    /// When the command failed.
+    #[must_use]
+    pub fn ok(self) -> String {
+        assert!(
+            self.status.success(),
+            "failed: {}\n{}",
+            self.stdout,
+            self.stderr
+        );
+        self.stdout
+    }
+}
+
+/// A program and its environment.
+#[derive(Clone, Debug)]
+pub struct Program {
+    path: PathBuf,
+    env: Vec<(String, String)>,
+}
+
+impl Program {
+    /// The program at this path, with no `VOUCHSAFE_*` variable of the caller's.
+    #[must_use]
+    pub fn new(path: &str) -> Self {
+        Self {
+            path: PathBuf::from(path),
+            env: Vec::new(),
+        }
+    }
+
+    /// Adds a variable.
+    #[must_use]
+    pub fn env(mut self, key: &str, value: &str) -> Self {
+        self.env.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.path);
+        for (key, _) in
+            std::env::vars().filter(|(key, _)| key.starts_with("VOUCHSAFE_") || key == "RUST_LOG")
+        {
+            command.env_remove(key);
+        }
+        command
+            .args(args)
+            .envs(self.env.iter().map(|(key, value)| (key, value)));
+        command
+    }
+
+    /// Runs a command to its end.
+    ///
+    /// # Panics
+    /// When it cannot be started or does not end.
+    #[must_use]
+    pub fn run(&self, args: &[&str]) -> Finished {
+        self.run_with_input(args, b"")
+    }
+
+    /// Runs a command to its end with this standard input.
+    ///
+    /// # Panics
+    /// When it cannot be started or does not end.
+    #[must_use]
+    pub fn run_with_input(&self, args: &[&str], input: &[u8]) -> Finished {
+        let mut child = self
+            .command(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let mut stdin = child.stdin.take().expect("piped");
+        let input = input.to_vec();
+        // A program that ends early closes its input: not an error of the test.
+        let feeder = std::thread::spawn(move || stdin.write_all(&input).is_ok());
+        let out = read_all(child.stdout.take().expect("piped"));
+        let err = read_all(child.stderr.take().expect("piped"));
+        let status = wait(&mut child, PATIENCE);
+        feeder.join().expect("no panic");
+        Finished {
+            status,
+            stdout: out.join().expect("no panic"),
+            stderr: err.join().expect("no panic"),
+        }
+    }
+
+    /// Starts a command whose lines of output are read as they come.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn start(&self, args: &[&str]) -> Running {
+        let mut child = self
+            .command(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let (sender, lines) = mpsc::channel();
+        let stdout = child.stdout.take().expect("piped");
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines() {
+                let Ok(line) = line else { break };
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let stderr = read_all(child.stderr.take().expect("piped"));
+        let stdin = child.stdin.take();
+        Running {
+            child,
+            stdin,
+            lines,
+            stderr: Some(stderr),
+        }
+    }
+}
+
+fn read_all(mut from: impl Read + Send + 'static) -> std::thread::JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = from.read_to_end(&mut bytes); // what came before a broken pipe is what there is
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+fn wait(child: &mut Child, patience: Duration) -> ExitStatus {
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().expect("our own child") {
+            return status;
+        }
+        if start.elapsed() > patience {
+            let _ = child.kill();
+            panic!("a command did not end within {patience:?}");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A running command; killed when dropped.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    lines: mpsc::Receiver<String>,
+    stderr: Option<std::thread::JoinHandle<String>>,
+}
+
+impl Running {
+    /// The next line of its standard output; `None` once it is closed.
+    ///
+    /// # Panics
+    /// When no line comes.
+    #[must_use]
+    pub fn line(&self) -> Option<String> {
+        match self.lines.recv_timeout(PATIENCE) {
+            Ok(line) => Some(line),
+            Err(mpsc::RecvTimeoutError::Disconnected) => None,
+            Err(mpsc::RecvTimeoutError::Timeout) => panic!("no line within {PATIENCE:?}"),
+        }
+    }
+
+    /// The lines that are already there.
+    #[must_use]
+    pub fn lines_so_far(&self) -> Vec<String> {
+        self.lines.try_iter().collect()
+    }
+
+    /// Writes to its standard input.
+    ///
+    /// # Errors
+    /// The command has closed it.
+    pub fn write(&mut self, text: &str) -> std::io::Result<()> {
+        let stdin = self.stdin.as_mut().ok_or(std::io::ErrorKind::BrokenPipe)?;
+        stdin.write_all(text.as_bytes())?;
+        stdin.flush()
+    }
+
+    /// Closes its standard input.
+    pub fn close_input(&mut self) {
+        self.stdin = None;
+    }
+
+    /// Sends a signal by number.
+    ///
+    /// # Panics
+    /// When `kill` cannot be run.
+    pub fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        let status = Command::new("kill")
+            .args([signal, &id])
+            .status()
+            .expect("kill runs");
+        assert!(status.success(), "kill {signal} {id}");
+    }
+
+    /// kill -9, and waits until it is gone.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill(); // it may have ended by itself
+        wait(&mut self.child, PATIENCE);
+    }
+
+    /// Waits for its end and returns status and standard error.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub fn finish(&mut self) -> (ExitStatus, String) {
+        let status = wait(&mut self.child, PATIENCE);
+        let stderr = self
+            .stderr
+            .take()
+            .map(|reader| reader.join().expect("no panic"))
+            .unwrap_or_default();
+        (status, stderr)
+    }
+
+    /// Whether it still runs.
+    ///
+    /// # Panics
+    /// Never for a child of ours.
+    pub fn is_alive(&mut self) -> bool {
+        self.child.try_wait().expect("our own child").is_none()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A node as a process.
+#[derive(Debug)]
+pub struct Daemon {
+    /// The process.
+    pub process: Running,
+    /// Its id.
+    pub id: String,
+    /// Where it listens.
+    pub listen: String,
+    dir: PathBuf,
+    program: Program,
+}
+
+impl Daemon {
+    /// Makes the data directory if there is none, starts a node on a local network and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it does not become ready; its standard error is in the message.
+    #[must_use]
+    pub fn start(program: &Program, dir: &Path, args: &[&str]) -> Self {
+        let data_dir = dir.to_str().expect("a plain path");
+        if !dir.join("config.toml").exists() {
+            let _ = program
+                .run(&[
+                    "init",
+                    "--data-dir",
+                    data_dir,
+                    "--network",
+                    "process-test",
+                    "--local",
+                ])
+                .ok();
+        }
+        let mut all = vec!["run", "--data-dir", data_dir, "--admin", "127.0.0.1:0"];
+        if !args.contains(&"--listen") {
+            all.extend(["--listen", "127.0.0.1:0"]);
+        }
+        all.extend(args);
+        let mut process = program.start(&all);
+        let Some(ready) = process.line() else {
+            let (status, stderr) = process.finish();
+            panic!("not ready: {status}\n{stderr}");
+        };
+        let ready: Value = serde_json::from_str(&ready).expect("the ready line is JSON");
+        assert_eq!(ready["event"], "ready");
+        Self {
+            process,
+            id: ready["id"].as_str().expect("an id").to_owned(),
+            listen: ready["listen"][0].as_str().expect("an address").to_owned(),
+            dir: dir.to_owned(),
+            program: program.clone(),
+        }
+    }
+
+    /// `ID@HOST:PORT` for others' `--seed`.
+    #[must_use]
+    pub fn seed(&self) -> String {
+        format!("{}@{}", self.id, self.listen)
+    }
+
+    /// Its data directory.
+    #[must_use]
+    pub fn dir(&self) -> &str {
+        self.dir.to_str().expect("a plain path")
+    }
+
+    /// Runs a command against this node.
+    #[must_use]
+    pub fn run(&self, command: &str, args: &[&str]) -> Finished {
+        let mut all = vec![command, "--data-dir", self.dir()];
+        all.extend(args);
+        self.program.run(&all)
+    }
+
+    /// Starts a command against this node.
+    #[must_use]
+    pub fn start_command(&self, command: &str, args: &[&str]) -> Running {
+        let mut all = vec![command, "--data-dir", self.dir()];
+        all.extend(args);
+        self.program.start(&all)
+    }
+
+    /// `status --json`.
+    ///
+    /// # Panics
+    /// When the command fails.
+    #[must_use]
+    pub fn status(&self) -> Value {
+        serde_json::from_str(&self.run("status", &["--json"]).ok()).expect("status is JSON")
+    }
+
+    /// Waits until the status satisfies a condition.
+    ///
+    /// # Panics
+    /// When it never does.
+    pub fn wait_for(&self, what: &str, condition: impl Fn(&Value) -> bool) {
+        let start = Instant::now();
+        loop {
+            let status = self.status();
+            if condition(&status) {
+                return;
+            }
+            assert!(
+                start.elapsed() < PATIENCE,
+                "{what} did not come about: {status}"
+            );
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Every entry of a topic in this node's log, oldest first, up to the last one whose payload is `the end`.
+    ///
+    /// # Panics
+    /// When the log cannot be read.
+    #[must_use]
+    pub fn whole_log(&self, topic: &str) -> Vec<Value> {
+        let subscription = self.start_command("subscribe", &[topic, "--from", "start", "--json"]);
+        let end = data_encoding::BASE64.encode(b"the end");
+        let mut log: Vec<Value> = Vec::new();
+        loop {
+            let line = subscription
+                .line()
+                .expect("the end comes before the node goes");
+            log.push(serde_json::from_str(&line).expect("JSON lines"));
+            if log
+                .last()
+                .is_some_and(|entry| entry["payload_base64"] == end.as_str())
+            {
+                return log;
+            }
+        }
+    }
+
+    /// The first `count` entries of a topic in this node's log, oldest first; waits until there are so many.
+    ///
+    /// # Panics
+    /// When the log cannot be read.
+    #[must_use]
+    pub fn log(&self, topic: &str, count: usize) -> Vec<Value> {
+        if count == 0 {
+            return Vec::new();
+        }
+        let count = count.to_string();
+        self.run(
+            "subscribe",
+            &[topic, "--from", "start", "--count", &count, "--json"],
+        )
+        .ok()
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON lines"))
+        .collect()
+    }
+}
