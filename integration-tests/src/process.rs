@@ -291,6 +291,22 @@ impl Daemon {
     /// When it does not become ready; its standard error is in the message.
     #[must_use]
     pub fn start(program: &Program, dir: &Path, args: &[&str]) -> Self {
+        Self::try_start(program, dir, args)
+            .unwrap_or_else(|(status, stderr)| panic!("not ready: {status}\n{stderr}"))
+    }
+
+    /// As [`Self::start`]; when the node ends before it is ready, how it ended and what it said.
+    ///
+    /// # Errors
+    /// Status and standard error of a node that did not become ready.
+    ///
+    /// # Panics
+    /// When the data directory cannot be made, or the ready line is not what it should be.
+    pub fn try_start(
+        program: &Program,
+        dir: &Path,
+        args: &[&str],
+    ) -> Result<Self, (ExitStatus, String)> {
         let data_dir = dir.to_str().expect("a plain path");
         if !dir.join("config.toml").exists() {
             let _ = program
@@ -311,18 +327,17 @@ impl Daemon {
         all.extend(args);
         let mut process = program.start(&all);
         let Some(ready) = process.line() else {
-            let (status, stderr) = process.finish();
-            panic!("not ready: {status}\n{stderr}");
+            return Err(process.finish());
         };
         let ready: Value = serde_json::from_str(&ready).expect("the ready line is JSON");
         assert_eq!(ready["event"], "ready");
-        Self {
+        Ok(Self {
             process,
             id: ready["id"].as_str().expect("an id").to_owned(),
             listen: ready["listen"][0].as_str().expect("an address").to_owned(),
             dir: dir.to_owned(),
             program: program.clone(),
-        }
+        })
     }
 
     /// `ID@HOST:PORT` for others' `--seed`.

@@ -286,7 +286,11 @@ fn payload_too_large_invalid_topic_and_no_node() {
         1,
         &[node.dir(), "no node is running"],
     );
-    assert_says(&node.run("status", &[]), 1, &[node.dir(), "no node is running"]);
+    assert_says(
+        &node.run("status", &[]),
+        1,
+        &[node.dir(), "no node is running"],
+    );
 }
 
 #[test]

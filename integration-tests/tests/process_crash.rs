@@ -95,7 +95,12 @@ impl Pair {
 
     /// One life of the victim: publishes until it dies, remembering every id that was printed and every entry it showed.
     fn life(&mut self, program: &Program, life: usize, until: impl FnOnce(&mut Daemon)) {
-        let mut victim = self.start_victim(program);
+        let seed = self.witness.seed();
+        // A fault point on the way up: such a life says nothing, and must leave nothing wrong behind.
+        let Ok(mut victim) = Daemon::try_start(program, &self.victim_dir, &["--seed", &seed])
+        else {
+            return;
+        };
         let mut subscription = victim.start_command("subscribe", &["t", "--from", "now", "--json"]);
         let mut publisher = victim.start_command("publish", &["t", "-"]);
         for n in 0..300 {
