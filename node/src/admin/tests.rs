@@ -387,7 +387,11 @@ async fn operators_see_and_ban() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stopped_node_says_so_and_its_streams_end() {
     let api = start().await;
-    let request = format!("GET /v1/messages/news HTTP/1.1\r\n{}\r\n", api.good()).into_bytes();
+    let request = format!(
+        "GET /v1/messages/news HTTP/1.1\r\nConnection: close\r\n{}\r\n",
+        api.good()
+    )
+    .into_bytes();
     let addr = api.admin.addr();
     let stream = tokio::task::spawn_blocking(move || exchange(addr, &request, |_| false));
     while api.node.handle().status().await.unwrap().subscribers == 0 {
