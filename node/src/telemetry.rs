@@ -24,7 +24,7 @@ fn from_environment() -> Option<(&'static str, String)> {
 
 /// The filter to use: the environment's, else `level`.
 fn filter(level: &str) -> Result<EnvFilter> {
-    let (source, text) = from_environment().unwrap_or(("log level", level.to_owned()));
+    let (source, text) = from_environment().unwrap_or_else(|| ("log level", level.to_owned()));
     EnvFilter::try_new(&text).with_context(|| {
         format!("{source}: {text:?} is no log filter; use error, warn, info, debug or trace, or MODULE=LEVEL,..")
     })

@@ -42,7 +42,6 @@ impl Snapshot {
     /// Name, meaning and value of each gauge.
     fn gauges(&self) -> [(&'static str, &'static str, f64); 14] {
         let status = &self.status;
-        #[expect(clippy::cast_precision_loss, reason = "Prometheus knows only doubles")]
         let whole = |n: u64| n as f64;
         let count = |n: usize| whole(n as u64);
         [
@@ -112,7 +111,6 @@ impl Snapshot {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "Prometheus knows only doubles")]
 fn offset_seconds(ms: i64) -> f64 {
     ms as f64 / 1e3
 }

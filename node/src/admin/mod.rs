@@ -85,11 +85,15 @@ impl Admin {
         let bind = |source| AdminError::Bind { addr, source };
         let listener = TcpListener::bind(addr).await.map_err(bind)?;
         let addr = listener.local_addr().map_err(bind)?;
-        let router = routes::router(handle).layer(axum::middleware::from_fn_with_state(
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let api = routes::Api {
+            handle,
+            stop: stop.clone(),
+        };
+        let router = routes::router(api).layer(axum::middleware::from_fn_with_state(
             Arc::new(guard::Guard::new(addr, token)),
             guard::check,
         ));
-        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         tasks.spawn(accept(listener, router, stop.clone(), tasks.clone()));
         Ok(Self { addr, stop, tasks })
     }
@@ -162,7 +166,7 @@ async fn serve(stream: TcpStream, router: axum::Router, stop: CancellationToken)
         }
         () = stop.cancelled() => {}
     }
-    // Answers under way get a moment; subscriptions would never end by themselves.
+    // Answers under way get a moment; subscriptions end by the same token.
     connection.as_mut().graceful_shutdown();
     let _ = tokio::time::timeout(Duration::from_millis(500), connection).await;
 }

@@ -4,18 +4,39 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::Router;
-use axum::extract::{Path, Query, State};
+use axum::extract::{FromRef, Path, Query, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use crypto::{ParsePeerIdError, PeerId};
 use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
 
 use super::view::{PeerView, StatusView};
 use super::{metrics, publish, subscribe};
 use crate::{Handle, PublishError, Stopped, SubscribeError};
 
-pub(super) fn router(handle: Handle) -> Router {
+/// What the routes work with.
+#[derive(Clone, Debug)]
+pub(super) struct Api {
+    pub(super) handle: Handle,
+    /// Ends the streams.
+    pub(super) stop: CancellationToken,
+}
+
+impl FromRef<Api> for Handle {
+    fn from_ref(api: &Api) -> Self {
+        api.handle.clone()
+    }
+}
+
+impl FromRef<Api> for CancellationToken {
+    fn from_ref(api: &Api) -> Self {
+        api.stop.clone()
+    }
+}
+
+pub(super) fn router(api: Api) -> Router {
     Router::new()
         .route("/v1/status", get(status))
         .route("/v1/peers", get(peers))
@@ -37,7 +58,7 @@ pub(super) fn router(handle: Handle) -> Router {
                 "no such method on this path; docs/ADMIN_API.md lists them",
             )
         })
-        .with_state(handle)
+        .with_state(api)
 }
 
 /// A refusal: its status, and one sentence as `{"error": ".."}`.

@@ -8,8 +8,9 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
 
 use super::routes::Problem;
 use super::view::{EntryView, LaggedView};
@@ -26,6 +27,7 @@ pub(super) struct Parameters {
 
 pub(super) async fn subscribe(
     State(handle): State<Handle>,
+    State(stop): State<CancellationToken>,
     Path(topic): Path<String>,
     parameters: Result<Query<Parameters>, QueryRejection>,
     headers: HeaderMap,
@@ -58,7 +60,8 @@ pub(super) async fn subscribe(
                 .data(json(&LaggedView { missed, resume })),
         };
         Some((Ok::<_, Infallible>(event), subscription))
-    });
+    })
+    .take_until(stop.cancelled_owned());
     Ok(Sse::new(events)
         .keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
         .into_response())

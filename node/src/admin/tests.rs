@@ -404,6 +404,25 @@ async fn a_stopped_node_says_so_and_its_streams_end() {
     assert_eq!(status, 503, "{answer}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_end_well_when_the_api_is_shut_down() {
+    let api = start().await;
+    let request = format!("GET /v1/messages/news HTTP/1.1\r\n{}\r\n", api.good()).into_bytes();
+    let addr = api.admin.addr();
+    let stream = tokio::task::spawn_blocking(move || exchange(addr, &request, |_| false));
+    while api.node.handle().status().await.unwrap().subscribers == 0 {
+        tokio::task::yield_now().await;
+    }
+    api.admin.shutdown().await;
+    let (status, answer) = stream.await.unwrap();
+    assert_eq!(status, 200);
+    assert!(
+        answer.ends_with("0\r\n\r\n"),
+        "the last chunk was sent: {answer:?}"
+    );
+    std::net::TcpStream::connect(addr).expect_err("nobody listens any more");
+}
+
 /// Time is paused: it jumps to the next deadline whenever everybody waits.
 #[tokio::test(start_paused = true)]
 async fn whoever_does_not_finish_a_request_is_dropped() {

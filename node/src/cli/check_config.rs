@@ -29,6 +29,9 @@ impl CheckConfig {
         let key = Identity::load(&dir.key_path());
         lines.extend(key.as_ref().err().map(ToString::to_string));
         let faults = lines.len();
+        if let [fault] = &lines[..] {
+            bail!(fault.clone());
+        }
         lines.extend(
             loaded
                 .warnings
@@ -43,8 +46,10 @@ impl CheckConfig {
                 loaded.config.network,
                 loaded.config.preset
             )),
-            1 => bail!("{}: one thing is wrong", dir.path().display()),
-            n => bail!("{}: {n} things are wrong", dir.path().display()),
+            n => bail!(
+                "{}: {n} things are wrong, listed on stdout",
+                dir.path().display()
+            ),
         }
     }
 }

@@ -89,11 +89,11 @@ impl Devnet {
         telemetry::start(LogFormat::Text, "warn")?;
         let options = Options {
             nodes: self.nodes.into(),
-            messages: self.messages.unwrap_or(if self.duration.is_some() {
-                u64::MAX
-            } else {
-                500
-            }),
+            messages: match (self.messages, self.duration) {
+                (Some(messages), _) => messages,
+                (None, Some(_)) => u64::MAX,
+                (None, None) => 500,
+            },
             size: self.size,
             rate: self.rate,
             publishers: self.publishers.min(self.nodes).into(),

@@ -146,9 +146,8 @@ async fn publish_lines(client: &Client, topic: &Topic) -> Result<()> {
     });
     let (mut done, mut waiting) = (0, None);
     loop {
-        let (batch, trouble) = match next_batch(&mut lines, &mut waiting).await {
-            Some(batch) => batch,
-            None => return Ok(()),
+        let Some((batch, trouble)) = next_batch(&mut lines, &mut waiting).await else {
+            return Ok(());
         };
         if !batch.is_empty() {
             publish(client, topic, &batch, |index| {

@@ -9,10 +9,11 @@ use std::net::SocketAddr;
 use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
 use sd_notify::NotifyState;
+use serde::Serialize;
 use vouchsafe::admin::Admin;
 use vouchsafe::config::{self, Flags, HostPort, LogFormat, NodeConfig, PeerAddr};
 use vouchsafe::data_dir::DataDir;
-use vouchsafe::{AddressPreset, Node};
+use vouchsafe::{AddressPreset, Node, PeerId};
 
 use self::reload::Reload;
 use self::signals::{Signal, Signals};
@@ -106,6 +107,15 @@ impl Run {
     }
 }
 
+/// The line on stdout that says that the node listens.
+#[derive(Serialize)]
+struct Ready<'a> {
+    event: &'static str,
+    id: PeerId,
+    listen: &'a [SocketAddr],
+    admin: SocketAddr,
+}
+
 async fn serve(dir: &DataDir, config: &NodeConfig, reload: Reload) -> Result<()> {
     // From here on a signal is ours: it ends the node well even while it starts.
     let mut signals = Signals::new()?;
@@ -175,14 +185,14 @@ async fn resolve(place: &HostPort) -> Result<SocketAddr> {
 async fn announce(dir: &DataDir, config: &NodeConfig, node: &Node) -> Result<Admin> {
     let admin = Admin::start(config.admin, dir.admin_token_or_new()?, node.handle()).await?;
     dir.write_admin_addr(admin.addr())?;
-    let ready = serde_json::json!({
-        "event": "ready",
-        "id": node.id().to_string(),
-        "listen": node.local_addrs().iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "admin": admin.addr().to_string(),
-    });
+    let ready = Ready {
+        event: "ready",
+        id: node.id(),
+        listen: node.local_addrs(),
+        admin: admin.addr(),
+    };
     // A node does its work whether or not somebody reads its stdout.
-    if let Err(error) = out::line(ready.to_string()) {
+    if let Err(error) = out::line(serde_json::to_string(&ready)?) {
         tracing::warn!("{error:#}");
     }
     let _ = sd_notify::notify(&[NotifyState::Ready]);

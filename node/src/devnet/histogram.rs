@@ -48,18 +48,11 @@ impl Histogram {
 
     /// The value that a fraction `q` of all does not exceed, milliseconds; 0 when there is none.
     pub(super) fn quantile_ms(&self, q: f64) -> f64 {
-        #[expect(
-            clippy::cast_precision_loss,
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "counts far below 2^52, q within 0..=1"
-        )]
         let rank = ((self.count as f64 * q).ceil() as u64).max(1);
         let mut seen = 0;
         for (bucket, count) in self.buckets.iter().enumerate() {
             seen += count;
             if seen >= rank {
-                #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
                 return (middle_of(bucket) as f64 / 1e3).min(self.max_ms());
             }
         }

@@ -96,7 +96,6 @@ async fn idle(network: &Network, time: Duration, show: &Show) -> f64 {
     let (before, start) = (network.bytes_sent(), Instant::now());
     tokio::time::sleep(time).await;
     let sent = network.bytes_sent() - before;
-    #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
     let per_node = sent as f64 / network.len() as f64;
     per_node / start.elapsed().as_secs_f64()
 }

@@ -139,7 +139,6 @@ impl Publisher {
             return None;
         }
         if self.options.rate > 0.0 {
-            #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
             let due = Duration::from_secs_f64(index as f64 / self.options.rate);
             tokio::time::sleep_until((self.clock + due).into()).await;
         }

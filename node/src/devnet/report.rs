@@ -87,7 +87,6 @@ fn round(value: f64) -> f64 {
     (value * scale).round() / scale
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
 fn number(n: u64) -> f64 {
     n as f64
 }

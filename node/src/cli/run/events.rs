@@ -31,7 +31,7 @@ fn line(event: NodeEvent) {
             reason,
             retry_in,
         } => {
-            tracing::warn!(%peer, target, retry_in_s = retry_in.as_secs_f64(), "seed failed, tried again: {}", seed_failure(&reason));
+            tracing::warn!(%peer, address = target, retry_in_s = retry_in.as_secs_f64(), "seed failed, tried again: {}", seed_failure(&reason));
         }
         NodeEvent::ClockSkew { offset_ms } => {
             tracing::warn!(
