@@ -290,6 +290,15 @@ impl NodeConfig {
         core.neighbors.outbound = self.outbound;
         core.neighbors.inbound = self.inbound;
         core.conduct.authors = self.authors.clone().into();
+        core.messages.retention = self.retention.age;
+        core.messages.max_bytes = self.retention.bytes;
+        core.messages.max_messages = usize::try_from(self.retention.messages).unwrap_or(usize::MAX);
+        // Room for what is decided without being kept, in the proportion of the defaults.
+        let decided = core
+            .messages
+            .max_messages
+            .saturating_add(core.messages.max_messages / 2);
+        core.messages.max_decided = core.messages.max_decided.max(decided);
     }
 }
 

@@ -296,7 +296,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting {
         section: "retention",
         name: "bytes",
-        about: "By size, \"1MiB\" or more. The file is up to twice as large.",
+        about: "By size, \"1MiB\" or more. The file is up to three times as large.",
         default: "\"256MiB\"",
         set: |draft, value| {
             let bytes = parse_size(text(value)?)?;

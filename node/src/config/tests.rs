@@ -185,6 +185,34 @@ allow = ["{one}", "{two}"]
 }
 
 #[test]
+fn defaults_are_those_of_the_core() {
+    let mut core = overlay::Config::default();
+    NodeConfig::default().apply_to(&mut core);
+    let untouched = overlay::Config::default();
+    assert_eq!(core.neighbors.outbound, untouched.neighbors.outbound);
+    assert_eq!(core.neighbors.inbound, untouched.neighbors.inbound);
+    assert_eq!(
+        NodeConfig::default().limits.max_links,
+        Some(untouched.neighbors.max_links)
+    );
+    assert_eq!(core.messages.retention, untouched.messages.retention);
+    assert_eq!(core.messages.max_bytes, untouched.messages.max_bytes);
+    assert_eq!(core.messages.max_messages, untouched.messages.max_messages);
+    assert_eq!(core.messages.max_decided, untouched.messages.max_decided);
+    let config = NodeConfig {
+        retention: Retention {
+            messages: 4_000_000,
+            ..Retention::default()
+        },
+        authors: Authors::AllowList([id(1).parse().unwrap()].into()),
+        ..NodeConfig::default()
+    };
+    config.apply_to(&mut core);
+    assert_eq!(core.messages.max_decided, 6_000_000);
+    assert!(matches!(core.conduct.authors, AuthorPolicy::AllowList(ids) if ids.len() == 1));
+}
+
+#[test]
 fn flags_go_before_environment_before_file_before_default() {
     let file = "network = \"file\"\nlisten = [\"10.0.0.1:1\"]\n[admin]\nlisten = \"127.0.0.1:1\"\n[neighbors]\noutbound = 5\n";
     let vars = [
