@@ -198,13 +198,21 @@ async fn each_lane_has_one_stream_and_no_other_number_is_a_lane() {
     let mut second = connection.open_uni().await.unwrap();
     second.write_all(&[1]).await.unwrap();
     assert_eq!(closed_with(connection).await, Code::Protocol);
+    // A lane that is refused.
+    let mut link = raw.neighbor().await;
+    link.answers.stop(VarInt::from_u32(0)).unwrap();
+    link.control
+        .write_all(&frame(&wire::encode(&Message::Ping(1))))
+        .await
+        .unwrap();
+    assert_eq!(closed_with(&link.connection).await, Code::Protocol);
     // Opening and resetting streams gains no new ones.
     let connection = raw.connect().await;
     let mut stream = connection.open_uni().await.unwrap();
     let _ = stream.reset(VarInt::from_u32(0));
     assert_eq!(closed_with(&connection).await, Code::Protocol);
     let stats = node.handle().stats().await.unwrap();
-    assert_eq!(stats.transport.bad_streams, 5);
+    assert_eq!(stats.transport.bad_streams, 6);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use tokio::time::{Instant, timeout};
 use super::limiter::{Admission, Slot};
 use super::link::Place;
 use super::tuning::HANDSHAKE_TIMEOUT;
-use super::{Arrived, Transport, peer_of};
+use super::{Arrived, Transport, brief, peer_of};
 use crate::snapshot::Counters;
 use crate::transport::inbox::Event;
 
@@ -58,6 +58,7 @@ impl Transport {
     fn let_in(&self, incoming: Incoming, mut slot: Slot) {
         let counters = self.shared.counters.clone();
         Counters::hit(&counters.inbound_tried);
+        let from = incoming.remote_address();
         let Ok(connecting) = incoming.accept() else {
             Counters::hit(&counters.inbound_failed);
             return;
@@ -73,7 +74,7 @@ impl Transport {
             let connection = match result {
                 Ok(Ok(connection)) => connection,
                 Ok(Err(error)) => {
-                    tracing::debug!(?error, "an inbound handshake failed");
+                    tracing::debug!(%from, error = brief(&error), "an inbound handshake failed");
                     Counters::hit(&counters.inbound_failed);
                     return;
                 }

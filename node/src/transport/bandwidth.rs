@@ -34,6 +34,11 @@ impl Bandwidth {
         }
     }
 
+    /// Counts `bytes` that go at once; whoever comes next waits for them as well.
+    pub(crate) fn charge(&self, bytes: usize) {
+        self.count(bytes, Instant::now());
+    }
+
     fn count(&self, bytes: usize, now: Instant) -> Duration {
         let nanos = (bytes as u64).saturating_mul(1_000_000_000) / self.rate;
         let mut paid_at = self.paid_at.lock().unwrap_or_else(PoisonError::into_inner);
@@ -64,6 +69,16 @@ mod tests {
         }
         assert!(begun.elapsed() >= Duration::from_millis(1000));
         assert!(begun.elapsed() < Duration::from_millis(1020));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_goes_at_once_is_paid_for_by_the_rest() {
+        let ceiling = Bandwidth::new(1000);
+        let begun = Instant::now();
+        ceiling.charge(2000);
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        ceiling.take(1).await;
+        assert!(begun.elapsed() >= Duration::from_millis(1500));
     }
 
     #[tokio::test(start_paused = true)]

@@ -12,7 +12,7 @@ use quinn::{ClientConfig, ConnectionError, Endpoint, TransportErrorCode};
 use tokio::time::timeout;
 
 use super::tuning::HANDSHAKE_TIMEOUT;
-use super::{Arrived, Transport, peer_of};
+use super::{Arrived, Transport, brief, peer_of};
 use crate::snapshot::Counters;
 use crate::transport::inbox::Event;
 use crate::transport::link::Place;
@@ -104,7 +104,10 @@ async fn connect(
                 }
                 return Ok((connection, addr));
             }
-            Ok(Err(error)) => result = Err(dial_error(&error)),
+            Ok(Err(error)) => {
+                tracing::debug!(%addr, error = brief(&error), "a handshake failed");
+                result = Err(dial_error(&error));
+            }
             Err(_) => {
                 Counters::hit(&counters.handshake_timeouts);
                 result = Err(DialError::Unreachable);

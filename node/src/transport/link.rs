@@ -200,6 +200,10 @@ impl Supervisor {
     }
 }
 
+fn close(connection: &Connection, code: Code) {
+    connection.close(VarInt::from_u32(u32::from(code.to_u16())), b"");
+}
+
 /// Why a connection ended. The peer's reason bytes are dropped.
 fn lost(error: &ConnectionError) -> Lost {
     match error {
@@ -223,8 +227,6 @@ struct Writer {
 impl Writer {
     async fn run(self) {
         let lane = self.queue.lane;
-        // Any error here means that the connection is gone, or that the peer has stopped the lane, which is no worse than not
-        // reading it: the lane fills up and the core takes note.
         let Some(mut first) = lane_number(lane) else {
             return;
         };
@@ -242,10 +244,22 @@ impl Writer {
             );
             drop(frames);
             if let Some(upload) = &self.shared.upload {
-                upload.take(chunks.iter().map(Bytes::len).sum()).await;
+                let bytes = chunks.iter().map(Bytes::len).sum();
+                if lane == Lane::Control {
+                    upload.charge(bytes); // probes and tree control are few and must not queue behind bulk
+                } else {
+                    upload.take(bytes).await;
+                }
             }
-            if stream.write_all_chunks(&mut chunks).await.is_err() {
-                return;
+            match stream.write_all_chunks(&mut chunks).await {
+                Ok(()) => {}
+                Err(quinn::WriteError::Stopped(_)) => {
+                    // No node of ours refuses a lane and keeps the link.
+                    Counters::hit(&self.shared.counters.bad_streams);
+                    close(&self.connection, Code::Protocol);
+                    return;
+                }
+                Err(_) => return,
             }
         }
         // Closing: the peer should have it all before it sees the close.
@@ -279,8 +293,7 @@ impl Reader {
             Fault::Length => (&self.shared.counters.oversized_frames, Code::Malformed),
         };
         Counters::hit(counter);
-        self.connection
-            .close(VarInt::from_u32(u32::from(code.to_u16())), b"");
+        close(&self.connection, code);
     }
 
     /// Reads until the stream or the connection ends.
@@ -314,7 +327,11 @@ impl Reader {
             // Nobody is read faster than this; what waits stays with the sender.
             self.pace.take(bytes).await;
             if let Some(download) = &self.shared.download {
-                download.take(bytes).await;
+                if lane == Some(Lane::Control) {
+                    download.charge(bytes);
+                } else {
+                    download.take(bytes).await;
+                }
             }
         }
     }

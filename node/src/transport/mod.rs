@@ -16,10 +16,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use certs::Refusal;
 use crypto::{Identity, NetworkId, PeerId};
 use overlay::DialId;
 use overlay::config::AddressPreset;
-use quinn::{ClientConfig, Connection, Endpoint, TokioRuntime, VarInt};
+use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, TokioRuntime, VarInt};
 use rustls::pki_types::CertificateDer;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -140,6 +141,23 @@ impl Transport {
             }
         };
         let _ = tokio::time::timeout(patience, idle).await; // beyond it the peers find out by themselves
+    }
+}
+
+/// What ended a connection or a handshake, for logs. A peer's own words are never repeated, only its codes.
+fn brief(error: &ConnectionError) -> String {
+    match error {
+        ConnectionError::ApplicationClosed(close) => {
+            format!("the peer closed with {}", close.error_code)
+        }
+        ConnectionError::ConnectionClosed(close) => {
+            format!("the peer ended it: {}", close.error_code)
+        }
+        ConnectionError::TransportError(error) => match Refusal::name_in(&error.reason) {
+            Some(name) => format!("refused: {name}"),
+            None => format!("{}", error.code),
+        },
+        other => other.to_string(),
     }
 }
 
