@@ -21,6 +21,7 @@ pub use handle::{EventStream, Handle, IntoTopic, NodeEvent, PublishError, Publis
 pub use node::Node;
 pub use snapshot::{NodeStats, PeerInfo, Status, TransportStats};
 pub use subscription::{From, Item, SubscribeError, Subscription};
+pub use transport::bind as bind_socket;
 
 pub use crypto::{EntryId, Identity, MessageId, NetworkId, PeerId};
 pub use overlay::action::Delivery;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use quinn::udp::{RecvMeta, Transmit};
-use quinn::{AsyncUdpSocket, Runtime as _, UdpPoller};
+use quinn::{AsyncUdpSocket, UdpPoller};
 
 /// What one node's sockets sent: UDP payload, without the 28 bytes (IPv4) of headers a datagram.
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ impl fmt::Debug for Counting {
 
 /// Binds a socket as a node itself would.
 pub(super) fn counting(addr: SocketAddr, sent: &Arc<Sent>) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-    let socket = quinn::TokioRuntime.wrap_udp_socket(std::net::UdpSocket::bind(addr)?)?;
+    let socket = vouchsafe::bind_socket(addr)?;
     Ok(Arc::new(Counting {
         socket,
         sent: sent.clone(),

@@ -26,6 +26,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use bandwidth::Bandwidth;
+pub use socket::bind;
 pub(crate) use tuning::TuningError;
 
 use crate::builder::Sockets;

@@ -16,8 +16,13 @@ use crate::snapshot::Counters;
 /// Send and receive buffers asked for, bytes. With the usual 208 KiB bursts lose packets in the receiving kernel.
 const BUFFER: usize = 4 * 1024 * 1024;
 
-/// Binds a UDP socket. IPv6 sockets take IPv6 only, so that both families can use one port.
-pub(crate) fn bind(addr: SocketAddr) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+/// Binds a UDP socket as a node does by itself: for applications that put something around it in
+/// [`Builder::sockets`](crate::Builder::sockets). Buffers of 4 MiB are asked for. IPv6 sockets take IPv6 only, so that both
+/// families can use one port. Needs a current tokio runtime.
+///
+/// # Errors
+/// The address is taken, or not one of this machine.
+pub fn bind(addr: SocketAddr) -> io::Result<Arc<dyn AsyncUdpSocket>> {
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
     if addr.is_ipv6() {
         socket.set_only_v6(true)?;
