@@ -92,7 +92,7 @@ impl Transport {
             let failed = |source| TransportError::Bind { addr, source };
             let socket = match &setup.sockets {
                 Some(make) => make(addr),
-                None => socket::bind(addr),
+                None => bind(addr),
             };
             let socket = socket::Counted::new(socket.map_err(failed)?, shared.counters.clone());
             // Each endpoint draws from its own generator.
