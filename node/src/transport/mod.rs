@@ -68,6 +68,7 @@ pub(crate) enum TransportError {
 #[derive(Clone, Debug)]
 pub(crate) struct Transport {
     endpoints: Arc<[Endpoint]>,
+    sockets: Arc<[Arc<socket::Counted>]>,
     local_addrs: Vec<SocketAddr>,
     client: ClientConfig,
     limiter: Limiter,
@@ -87,6 +88,7 @@ impl Transport {
         let server = tuning::server_config(setup.identity, setup.network, setup.preset)?;
         let client = tuning::client_config(setup.identity, setup.network, setup.preset)?;
         let mut endpoints = Vec::new();
+        let mut sockets = Vec::new();
         let mut local_addrs = Vec::new();
         for (i, addr) in setup.listen.iter().copied().enumerate() {
             let failed = |source| TransportError::Bind { addr, source };
@@ -94,7 +96,9 @@ impl Transport {
                 Some(make) => make(addr),
                 None => bind(addr),
             };
-            let socket = socket::Counted::new(socket.map_err(failed)?, shared.counters.clone());
+            let counted =
+                |socket| socket::Counted::new(socket, shared.counters.clone()).map(Arc::new);
+            let socket = socket.and_then(counted).map_err(failed)?;
             // Each endpoint draws from its own generator.
             let rng_seed = setup.rng_seed.map(|mut seed| {
                 seed[31] ^= u8::try_from(i).unwrap_or(u8::MAX);
@@ -103,15 +107,17 @@ impl Transport {
             let endpoint = Endpoint::new_with_abstract_socket(
                 tuning::endpoint_config(setup.identity, rng_seed),
                 Some(server.clone()),
-                Arc::new(socket),
+                socket.clone(),
                 Arc::new(TokioRuntime),
             )
             .map_err(failed)?;
             local_addrs.push(endpoint.local_addr().map_err(failed)?);
             endpoints.push(endpoint);
+            sockets.push(socket);
         }
         let transport = Self {
             endpoints: endpoints.into(),
+            sockets: sockets.into(),
             local_addrs,
             client,
             limiter: Limiter::new(Shares::of(setup.preset), setup.max_links),
@@ -131,7 +137,8 @@ impl Transport {
         &self.local_addrs
     }
 
-    /// Closes every connection that is left and waits, at most `patience`, until the peers have been told.
+    /// Closes every connection that is left, waits, at most `patience`, until the peers have been told, and closes the
+    /// sockets.
     pub(crate) async fn close(&self, code: u32, patience: Duration) {
         for endpoint in self.endpoints.iter() {
             endpoint.close(VarInt::from_u32(code), b"");
@@ -142,6 +149,9 @@ impl Transport {
             }
         };
         let _ = tokio::time::timeout(patience, idle).await; // beyond it the peers find out by themselves
+        for socket in self.sockets.iter() {
+            socket.close();
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::task::{Context, Poll};
 
 use quinn::udp::{RecvMeta, Transmit, UdpSocketState};
@@ -54,21 +54,44 @@ fn ask_for_buffers(socket: &UdpSocket, addr: SocketAddr) {
     }
 }
 
-/// A socket that counts what crosses it.
+/// A socket that counts what crosses it, and that can be let go of while connections still hold it: quinn keeps its sockets
+/// until the last connection has drained, long after the node has said that it stopped.
 pub(crate) struct Counted {
-    inner: Arc<dyn AsyncUdpSocket>,
+    inner: RwLock<Option<Arc<dyn AsyncUdpSocket>>>,
+    addr: SocketAddr,
+    max_transmit_segments: usize,
+    max_receive_segments: usize,
+    may_fragment: bool,
     counters: Arc<Counters>,
 }
 
 impl Counted {
-    pub(crate) fn new(inner: Arc<dyn AsyncUdpSocket>, counters: Arc<Counters>) -> Self {
-        Self { inner, counters }
+    pub(crate) fn new(inner: Arc<dyn AsyncUdpSocket>, counters: Arc<Counters>) -> io::Result<Self> {
+        Ok(Self {
+            addr: inner.local_addr()?,
+            max_transmit_segments: inner.max_transmit_segments(),
+            max_receive_segments: inner.max_receive_segments(),
+            may_fragment: inner.may_fragment(),
+            inner: RwLock::new(Some(inner)),
+            counters,
+        })
+    }
+
+    /// Closes the socket: its port is free, nothing is received any more, and what is still sent goes nowhere.
+    pub(crate) fn close(&self) {
+        *self.inner.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn inner(&self) -> RwLockReadGuard<'_, Option<Arc<dyn AsyncUdpSocket>>> {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for Counted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt(f)
+        f.debug_struct("Counted")
+            .field("addr", &self.addr)
+            .finish_non_exhaustive()
     }
 }
 
@@ -79,11 +102,17 @@ fn datagrams(len: usize, segment: usize) -> u64 {
 
 impl AsyncUdpSocket for Counted {
     fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
-        self.inner.clone().create_io_poller()
+        Box::pin(Poller {
+            socket: self,
+            waiting: None,
+        })
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        self.inner.try_send(transmit)?;
+        let Some(inner) = &*self.inner() else {
+            return Ok(());
+        };
+        inner.try_send(transmit)?;
         let len = transmit.contents.len();
         let segment = transmit.segment_size.unwrap_or(len);
         Counters::add(&self.counters.udp_datagrams_out, datagrams(len, segment));
@@ -97,7 +126,10 @@ impl AsyncUdpSocket for Counted {
         bufs: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
-        let received = self.inner.poll_recv(cx, bufs, meta);
+        let Some(inner) = &*self.inner() else {
+            return Poll::Pending; // for good; the connections' own timers end them
+        };
+        let received = inner.poll_recv(cx, bufs, meta);
         if let Poll::Ready(Ok(count)) = &received {
             for meta in &meta[..*count] {
                 let count = datagrams(meta.len, meta.stride);
@@ -109,18 +141,45 @@ impl AsyncUdpSocket for Counted {
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.inner.local_addr()
+        Ok(self.addr)
     }
 
     fn max_transmit_segments(&self) -> usize {
-        self.inner.max_transmit_segments()
+        self.max_transmit_segments
     }
 
     fn max_receive_segments(&self) -> usize {
-        self.inner.max_receive_segments()
+        self.max_receive_segments
     }
 
     fn may_fragment(&self) -> bool {
-        self.inner.may_fragment()
+        self.may_fragment
+    }
+}
+
+/// Waits until the socket can send, holding on to it only while it waits.
+struct Poller {
+    socket: Arc<Counted>,
+    waiting: Option<Pin<Box<dyn UdpPoller>>>,
+}
+
+impl fmt::Debug for Poller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Poller").field(&self.socket).finish()
+    }
+}
+
+impl UdpPoller for Poller {
+    fn poll_writable(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(inner) = self.socket.inner().clone() else {
+            self.waiting = None;
+            return Poll::Ready(Ok(()));
+        };
+        let waiting = self.waiting.get_or_insert_with(|| inner.create_io_poller());
+        let ready = waiting.as_mut().poll_writable(cx);
+        if ready.is_ready() {
+            self.waiting = None;
+        }
+        ready
     }
 }
