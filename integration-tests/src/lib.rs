@@ -2,4 +2,5 @@
 
 pub mod hub;
 pub mod process;
+pub mod village;
 pub mod virtual_time;
