@@ -8,6 +8,7 @@ mod archive;
 mod book;
 mod candidates;
 mod crowd;
+mod dialling;
 mod dials;
 mod own;
 mod proven;

@@ -1,4 +1,4 @@
-//! The push-pull exchange, from both ends.
+//! The push-pull exchange from its caller's end: whom to visit, and what to take from the answer.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -108,7 +108,7 @@ impl Sampling {
         } else {
             (1, parallel.div_ceil(4).max(2))
         };
-        for peer in self.by_age(book, cx.now.mono, cx) {
+        for peer in self.by_age(book, links, cx) {
             if budget == 0 || self.visits.len() >= most {
                 break;
             }
@@ -117,13 +117,16 @@ impl Sampling {
     }
 
     /// Members in the order of their turn: oldest proof (or last visit, where a visit could not renew it) first, the least used
-    /// first among equals; without those being visited or dialled, or visited a moment ago.
-    fn by_age(&self, book: &Book, now: Instant, cx: &Cx<'_>) -> Vec<PeerId> {
+    /// first among equals; without those being visited or dialled, visited a moment ago, or perhaps dead.
+    fn by_age(&self, book: &Book, links: &Links, cx: &Cx<'_>) -> Vec<PeerId> {
+        let now = cx.now.mono;
         let uses = self.view.memory.uses();
         let spacing = cx.config.sampling.fast_period;
         let mut order: Vec<(Instant, u64, PeerId)> = uses
             .into_iter()
             .filter(|(peer, _)| !self.visits.contains_key(peer) && !book.is_dialing(peer))
+            // Who may be dead is dialled again by `recheck`, not visited.
+            .filter(|(peer, _)| book.failures_of(peer) == 0 || links.outbound_to(peer).is_some())
             .filter_map(|(peer, uses)| {
                 let proven = book.proven_at(&peer)?;
                 let visited = self.visited.get(&peer).copied();
@@ -308,7 +311,7 @@ impl Sampling {
     }
 
     /// Hears one item of a list, if there is room for it; a signature is only checked then.
-    fn hear(
+    pub(super) fn hear(
         &self,
         from: PeerId,
         item: &ListItem,
@@ -362,141 +365,10 @@ impl Sampling {
             self.begin_again(cx);
         }
     }
-
-    /// Somebody calls.
-    ///
-    /// # Errors
-    /// The other end is at fault: a record that is not its own or not good, a list with a bad signature; or it does not read.
-    pub fn on_request(
-        &mut self,
-        link: LinkId,
-        request: ExchangeRequest,
-        own: &Verified<PeerRecord>,
-        book: &mut Book,
-        links: &Links,
-        cx: &mut Cx<'_>,
-    ) -> Result<(), Code> {
-        let Some((peer, addr)) = open_end(link, links) else {
-            return Ok(());
-        };
-        if request.record.value.id != *peer.as_bytes() {
-            return Err(Code::BadRecord);
-        }
-        book.in_touch(cx.now.mono);
-        let config = &cx.config.sampling;
-        let known = book.proven_len();
-        if !self.callers.admit(peer, known, config, cx.now.mono) {
-            cx.stats.sampling.calls_refused += 1;
-            return answer(link, own, Vec::new(), cx);
-        }
-        cx.stats.sampling.calls += 1;
-        let newer = book
-            .check(&request.record, cx)
-            .map_err(|_| Code::BadRecord)?;
-        match newer {
-            Some(record) if book.is_proven(&peer) => {
-                book.heard(record, 0, Source::Caller, cx);
-            }
-            Some(record) => self.note_caller(record, addr, book, cx),
-            None => {
-                if !book.is_proven(&peer)
-                    && let Some(record) = book.record_of(&peer).cloned()
-                {
-                    self.note_caller(record, addr, book, cx);
-                }
-            }
-        }
-        let mut seen = BTreeSet::new();
-        for item in request.list.iter().take(cx.config.sampling.push) {
-            if !seen.insert(item.record.value.id) {
-                cx.stats.sampling.repeated += 1;
-                continue;
-            }
-            match self.hear(peer, item, false, book, cx)? {
-                Some(Heard::New) => cx.stats.sampling.pushed += 1,
-                Some(Heard::Full) => cx.stats.sampling.pushed_over_room += 1,
-                _ => {}
-            }
-        }
-        self.absorb(book, cx);
-        let want = usize::from(request.want).min(MAX_LIST);
-        let list = self.view.share(want, &peer, book, cx.rng, cx.now);
-        answer(link, own, list, cx)
-    }
-
-    /// A caller wants to be believed: it waits for the end of the window, when some of those who called are dialled back.
-    fn note_caller(
-        &mut self,
-        record: Verified<PeerRecord>,
-        from: std::net::SocketAddr,
-        book: &Book,
-        cx: &mut Cx<'_>,
-    ) {
-        if record.addrs().next().is_none() {
-            return;
-        }
-        let config = &cx.config.sampling;
-        let tiny = book.proven_len() < config.tiny;
-        let window = if tiny || self.is_young() {
-            config.window_young
-        } else {
-            config.window
-        };
-        let quota = if tiny {
-            config.believed
-        } else {
-            config.believed / 4
-        };
-        // The group is that of the address the call came from; the one in the record is only a claim.
-        let group = book.group_of(from);
-        let quota = if group == crate::peers::Group::ALL {
-            config.believed
-        } else {
-            quota
-        };
-        let lost = self
-            .callers
-            .note(record, &group, quota, config.believed, cx.now.mono + window);
-        cx.stats.sampling.callers_left_out += lost as u64;
-    }
-
-    /// The window of callers is over: those drawn become candidates, if they would win a slot.
-    pub(super) fn believe_callers(&mut self, book: &mut Book, cx: &mut Cx<'_>) {
-        let (drawn, left_out) = self.callers.draw(cx.config.sampling.believed, cx.rng);
-        cx.stats.sampling.callers_left_out += left_out as u64;
-        for record in drawn {
-            let wins = record
-                .addrs()
-                .any(|(_, addr)| self.view.memory.would_win(record.signer().as_bytes(), addr));
-            if wins {
-                book.heard(record, 0, Source::Caller, cx);
-            } else {
-                cx.stats.sampling.callers_ranked_out += 1;
-            }
-        }
-    }
 }
 
 /// The other end of an open link.
-fn open_end(link: LinkId, links: &Links) -> Option<(PeerId, std::net::SocketAddr)> {
+pub(super) fn open_end(link: LinkId, links: &Links) -> Option<(PeerId, std::net::SocketAddr)> {
     let link = links.get(link).filter(|link| link.is_open())?;
     Some((link.peer, link.addr))
-}
-
-fn answer(
-    link: LinkId,
-    own: &Verified<PeerRecord>,
-    list: Vec<ListItem>,
-    cx: &mut Cx<'_>,
-) -> Result<(), Code> {
-    let reply = ExchangeReply {
-        record: own.signed().clone(),
-        list: Bounded::truncated(list),
-    };
-    let reply = Message::ExchangeReply(Box::new(reply));
-    if cx.send(link, Lane::Control, &reply) {
-        Ok(())
-    } else {
-        Err(Code::Stalled)
-    }
 }

@@ -7,6 +7,7 @@
 mod callers;
 mod exchange;
 mod memory;
+mod serve;
 mod size;
 mod view;
 
@@ -72,6 +73,8 @@ crate::stats::counters! {
         young_again,
         /// Dials that keep a proof of the census fresh.
         census_renewals,
+        /// Dials to members whose last dial failed, or who did not answer.
+        rechecks,
     }
 }
 
@@ -120,8 +123,10 @@ pub struct Config {
     pub tiny: usize,
     /// Time between feelers: dials to heard records that would win no slot now. Bitcoin's is 2 minutes.
     pub feeler: (Duration, Duration),
-    /// Time between looks for a proof of the census to renew.
-    pub census_renewal: Duration,
+    /// Time between looks for members that may be dead, and for a proof of the census to renew.
+    pub recheck: Duration,
+    /// Members that may be dead dialled at each look.
+    pub rechecks: usize,
 }
 
 impl Default for Config {
@@ -146,7 +151,8 @@ impl Default for Config {
             window: Duration::from_secs(10),
             tiny: 64,
             feeler: (Duration::from_secs(30), Duration::from_secs(120)),
-            census_renewal: Duration::from_secs(20),
+            recheck: Duration::from_secs(20),
+            rechecks: 4,
         }
     }
 }
@@ -188,7 +194,7 @@ pub struct Sampling {
     next_exchange: Option<Instant>,
     next_pump: Option<Instant>,
     next_feeler: Instant,
-    next_renewal: Instant,
+    next_recheck: Instant,
     exchanges: u64,
     resets: u64,
     credit: u32,
@@ -210,7 +216,7 @@ impl Sampling {
             next_exchange: None,
             next_pump: None,
             next_feeler: now + cx.config.sampling.feeler.0,
-            next_renewal: now + cx.config.sampling.census_renewal,
+            next_recheck: now + cx.config.sampling.recheck,
             exchanges: 0,
             resets: 0,
             credit: 0,
@@ -245,14 +251,21 @@ impl Sampling {
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
         let exchange = self.next_exchange.filter(|_| !self.view.is_empty());
-        let slow = (!self.is_young()).then(|| self.next_feeler.min(self.next_renewal));
+        let feeler = (!self.is_young()).then_some(self.next_feeler);
+        let recheck = (!self.view.is_empty()).then_some(self.next_recheck);
         self.visits
             .values()
             .map(|visit| visit.deadline)
             .chain(
-                [exchange, slow, self.next_pump, self.callers.closes()]
-                    .into_iter()
-                    .flatten(),
+                [
+                    exchange,
+                    feeler,
+                    recheck,
+                    self.next_pump,
+                    self.callers.closes(),
+                ]
+                .into_iter()
+                .flatten(),
             )
             .min()
     }
@@ -281,16 +294,15 @@ impl Sampling {
         if self.next_pump.is_some_and(|at| at <= now) {
             self.pump(book, cx);
         }
-        if !self.is_young() {
-            if self.next_feeler <= now {
-                let (least, most) = cx.config.sampling.feeler;
-                self.next_feeler = now + cx.rng.random_range(least..=most.max(least));
-                self.dial_candidate(true, book, cx);
-            }
-            if self.next_renewal <= now {
-                self.next_renewal = now + cx.config.sampling.census_renewal;
-                self.renew_census(book, cx);
-            }
+        if !self.is_young() && self.next_feeler <= now {
+            let (least, most) = cx.config.sampling.feeler;
+            self.next_feeler = now + cx.rng.random_range(least..=most.max(least));
+            self.dial_candidate(true, book, cx);
+        }
+        if self.next_recheck <= now && !self.view.is_empty() {
+            self.next_recheck = now + cx.config.sampling.recheck;
+            self.recheck(book, links, cx);
+            self.renew_census(book, cx);
         }
         self.age(book, cx);
     }
@@ -393,6 +405,36 @@ impl Sampling {
             Err(_) => {
                 book.drop_candidate(&peer);
                 true
+            }
+        }
+    }
+
+    /// Members whose last dial failed are not visited but dialled again here, so that a wave of deaths is noticed within minutes
+    /// and does not stop the exchanges.
+    fn recheck(&mut self, book: &mut Book, links: &Links, cx: &mut Cx<'_>) {
+        let mut doubtful: Vec<(Option<Instant>, PeerId, _)> = self
+            .view
+            .peers()
+            .filter(|(peer, _)| {
+                book.failures_of(peer) > 0
+                    && !book.is_dialing(peer)
+                    && links.outbound_to(peer).is_none()
+            })
+            .map(|(peer, addr)| (book.proven_at(&peer), peer, addr))
+            .collect();
+        doubtful.sort_unstable();
+        let mut left = cx.config.sampling.rechecks;
+        for (_, peer, addr) in doubtful {
+            if left == 0 {
+                break;
+            }
+            // A refusal here is an address at rest, or the rate.
+            if book
+                .try_dial(peer, Target::Addr(addr), DialPurpose::Exchange, cx)
+                .is_ok()
+            {
+                cx.stats.sampling.rechecks += 1;
+                left -= 1;
             }
         }
     }

@@ -823,6 +823,8 @@ struct World {
     now: Instant,
     /// These answer with nobody but themselves.
     liars: usize,
+    /// From this node on, nobody answers any more.
+    alive: usize,
     steps: u64,
 }
 
@@ -853,6 +855,7 @@ impl World {
             serial: 0,
             now: start.mono,
             liars,
+            alive: count as usize,
             steps: 0,
         }
     }
@@ -884,7 +887,7 @@ impl World {
                     target: Target::Addr(addr),
                 } => {
                     let to = self.by_id.get(&peer).copied();
-                    match to.filter(|to| local(*to as u32) == addr) {
+                    match to.filter(|to| local(*to as u32) == addr && *to < self.alive) {
                         Some(to) => {
                             self.send(LATENCY * 2, Transit::Connected { dial, from: n, to })
                         }
@@ -1083,6 +1086,48 @@ fn two_nodes_settle_down() {
         let exchanges = node.bench.stats.sampling.exchanges;
         assert!(exchanges <= 40, "{exchanges}");
     }
+}
+
+#[test]
+fn a_wave_of_deaths_is_noticed_within_minutes_and_stops_nobody() {
+    let mut world = World::new(16, 0, |_| {});
+    for n in 1..16 {
+        world.seed(n, 0);
+    }
+    world.run(Duration::from_secs(60));
+    assert!(
+        world
+            .nodes
+            .iter()
+            .all(|node| node.sampling.view().len() == 15)
+    );
+    world.alive = 10;
+    for node in 10..16 {
+        world.nodes[node].sampling = Sampling::new(&mut world.nodes[node].bench.cx());
+        world.nodes[node].book = Book::new(&Restored::default(), &mut world.nodes[node].bench.cx());
+    }
+    let answered = |world: &World| {
+        let nodes = world.nodes[..10].iter();
+        nodes
+            .map(|node| node.bench.stats.sampling.answered)
+            .sum::<u64>()
+    };
+    let before = answered(&world);
+    world.run(Duration::from_secs(420));
+    for node in &world.nodes[..10] {
+        let members: BTreeSet<PeerId> =
+            node.sampling.view().peers().map(|(peer, _)| peer).collect();
+        assert!(
+            world.nodes[10..]
+                .iter()
+                .all(|dead| !members.contains(&dead.id))
+        );
+        assert_eq!(members.len(), 9, "the living stay");
+        assert_eq!(node.bench.stats.peers.died, 6);
+        assert!(node.bench.stats.sampling.rechecks >= 6);
+    }
+    // Of 42 exchanges a node in that time, each dead member may have cost one or two.
+    assert!(answered(&world) - before >= 10 * 28);
 }
 
 /// Slots held by liars, as a share of all slots of the honest.

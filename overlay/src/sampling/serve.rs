@@ -1,0 +1,149 @@
+//! The push-pull exchange from the end that is called: whom to answer, and whom to believe.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use crypto::Verified;
+
+use super::Sampling;
+use super::exchange::open_end;
+use crate::cx::Cx;
+use crate::input::{Lane, LinkId};
+use crate::neighbors::{Code, Links};
+use crate::peers::{Book, Group, Heard, Source};
+use crate::wire::{
+    Bounded, ExchangeReply, ExchangeRequest, ListItem, MAX_LIST, Message, PeerRecord,
+};
+
+impl Sampling {
+    /// Somebody calls.
+    ///
+    /// # Errors
+    /// The other end is at fault: a record that is not its own or not good, a list with a bad signature; or it does not read.
+    pub fn on_request(
+        &mut self,
+        link: LinkId,
+        request: ExchangeRequest,
+        own: &Verified<PeerRecord>,
+        book: &mut Book,
+        links: &Links,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), Code> {
+        let Some((peer, addr)) = open_end(link, links) else {
+            return Ok(());
+        };
+        if request.record.value.id != *peer.as_bytes() {
+            return Err(Code::BadRecord);
+        }
+        book.in_touch(cx.now.mono);
+        let config = &cx.config.sampling;
+        let known = book.proven_len();
+        if !self.callers.admit(peer, known, config, cx.now.mono) {
+            cx.stats.sampling.calls_refused += 1;
+            return answer(link, own, Vec::new(), cx);
+        }
+        cx.stats.sampling.calls += 1;
+        let newer = book
+            .check(&request.record, cx)
+            .map_err(|_| Code::BadRecord)?;
+        match newer {
+            Some(record) if book.is_proven(&peer) => {
+                book.heard(record, 0, Source::Caller, cx);
+            }
+            Some(record) => self.note_caller(record, addr, book, cx),
+            None => {
+                if !book.is_proven(&peer)
+                    && let Some(record) = book.record_of(&peer).cloned()
+                {
+                    self.note_caller(record, addr, book, cx);
+                }
+            }
+        }
+        let mut seen = BTreeSet::new();
+        for item in request.list.iter().take(cx.config.sampling.push) {
+            if !seen.insert(item.record.value.id) {
+                cx.stats.sampling.repeated += 1;
+                continue;
+            }
+            match self.hear(peer, item, false, book, cx)? {
+                Some(Heard::New) => cx.stats.sampling.pushed += 1,
+                Some(Heard::Full) => cx.stats.sampling.pushed_over_room += 1,
+                _ => {}
+            }
+        }
+        self.absorb(book, cx);
+        let want = usize::from(request.want).min(MAX_LIST);
+        let list = self.view.share(want, &peer, book, cx.rng, cx.now);
+        answer(link, own, list, cx)
+    }
+
+    /// A caller wants to be believed: it waits for the end of the window, when some of those who called are dialled back.
+    fn note_caller(
+        &mut self,
+        record: Verified<PeerRecord>,
+        from: SocketAddr,
+        book: &Book,
+        cx: &mut Cx<'_>,
+    ) {
+        if record.addrs().next().is_none() {
+            return;
+        }
+        let config = &cx.config.sampling;
+        let tiny = book.proven_len() < config.tiny;
+        let window = if tiny || self.is_young() {
+            config.window_young
+        } else {
+            config.window
+        };
+        let quota = if tiny {
+            config.believed
+        } else {
+            config.believed / 4
+        };
+        // The group is that of the address the call came from; the one in the record is only a claim.
+        let group = book.group_of(from);
+        let quota = if group == Group::ALL {
+            config.believed
+        } else {
+            quota
+        };
+        let lost = self
+            .callers
+            .note(record, &group, quota, config.believed, cx.now.mono + window);
+        cx.stats.sampling.callers_left_out += lost as u64;
+    }
+
+    /// The window of callers is over: those drawn become candidates, if they would win a slot.
+    pub(super) fn believe_callers(&mut self, book: &mut Book, cx: &mut Cx<'_>) {
+        let (drawn, left_out) = self.callers.draw(cx.config.sampling.believed, cx.rng);
+        cx.stats.sampling.callers_left_out += left_out as u64;
+        for record in drawn {
+            let wins = record
+                .addrs()
+                .any(|(_, addr)| self.view.memory.would_win(record.signer().as_bytes(), addr));
+            if wins {
+                book.heard(record, 0, Source::Caller, cx);
+            } else {
+                cx.stats.sampling.callers_ranked_out += 1;
+            }
+        }
+    }
+}
+
+fn answer(
+    link: LinkId,
+    own: &Verified<PeerRecord>,
+    list: Vec<ListItem>,
+    cx: &mut Cx<'_>,
+) -> Result<(), Code> {
+    let reply = ExchangeReply {
+        record: own.signed().clone(),
+        list: Bounded::truncated(list),
+    };
+    let reply = Message::ExchangeReply(Box::new(reply));
+    if cx.send(link, Lane::Control, &reply) {
+        Ok(())
+    } else {
+        Err(Code::Stalled)
+    }
+}
