@@ -127,10 +127,16 @@ impl Messages {
         if known >= max.saturating_add(max / 16) {
             let (usage, accounts) = self.authors.account(&header.author, Some(from));
             let share = (max / accounts) as u64;
-            if usage.ids >= share || known >= max.saturating_add(max / 8) {
+            if usage.ids >= share || self.is_crowded() {
                 return Err(Refused::OverShare);
             }
         }
         Ok(())
+    }
+
+    /// Whether the seen set is so full that nobody gets in, ourselves included, until time raises the edge.
+    pub(super) fn is_crowded(&self) -> bool {
+        let max = self.config.max_decided;
+        self.decided.len() >= max.saturating_add(max / 8)
     }
 }

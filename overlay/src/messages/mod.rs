@@ -179,7 +179,7 @@ pub struct Arrival {
     pub header: Verified<MessageHeader>,
     /// The entries (their root has been checked against the header).
     pub entries: Vec<Bytes>,
-    /// The frame it came in, to be forwarded as it is; `None` for our own until encoded.
+    /// The frame it came in, to be passed on as it is.
     pub frame: Bytes,
     /// Who brought it; `None` = published here.
     pub from: Option<(LinkId, PeerId)>,

@@ -120,6 +120,7 @@ impl Messages {
     #[must_use]
     pub fn ready_to_publish(&self) -> bool {
         !self.is_stalled()
+            && !self.is_crowded()
             && self.publishes.count() < self.config.max_publishes
             && self
                 .publishes
@@ -154,6 +155,7 @@ impl Messages {
             return Err(PublishError::NotAdmitted);
         }
         if self.is_stalled()
+            || self.is_crowded()
             || self.publishes.count() >= self.config.max_publishes
             || self.publishes.bytes + size(payloads) > self.config.max_publish_bytes
         {

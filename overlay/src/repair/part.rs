@@ -31,6 +31,10 @@ const OPENS: u64 = 4;
 const OPEN_EVERY: Duration = Duration::from_secs(5);
 /// Every so many sessions over a large window compare all of it.
 const FULL_EVERY: u64 = 8;
+/// A new neighbor is compared with again after this long, for what was too fresh the first time.
+const FOLLOW_UP: Duration = Duration::from_millis(FRESH_MS + 2_000);
+/// A session whose first frame has no answer after this long is given up.
+const FIRST_ANSWER: Duration = Duration::from_secs(10);
 
 /// What is kept per open link.
 #[derive(Debug)]
@@ -50,6 +54,8 @@ pub struct Repair {
     peers: BTreeMap<LinkId, Peer>,
     /// Links to start a session with, and whether over the whole window.
     starts: VecDeque<(LinkId, bool)>,
+    /// New neighbors to be compared with once more, in order of time; at most one entry a link.
+    follow_ups: VecDeque<(Instant, LinkId)>,
     /// Links whose session has work for us, first come, first served.
     jobs: VecDeque<LinkId>,
     jobs_at: Instant,
@@ -67,6 +73,7 @@ impl Repair {
         let mut repair = Self {
             peers: BTreeMap::new(),
             starts: VecDeque::new(),
+            follow_ups: VecDeque::new(),
             jobs: VecDeque::new(),
             jobs_at: cx.now.mono,
             period_at: cx.now.mono,
@@ -87,7 +94,8 @@ impl Repair {
         self.period_at = cx.now.mono + Duration::from_millis(jittered.max(1));
     }
 
-    /// Follows the links: a session at each new neighbor, started by the end with the lesser id.
+    /// Follows the links: a session with each new neighbor, started by the end that dialled (when the other one may not have
+    /// read the accept yet, frames on other lanes could overtake it), and another one some seconds later.
     pub fn on_change(
         &mut self,
         change: &Change,
@@ -110,9 +118,11 @@ impl Repair {
                 self.fetch.opened(*link, cx.now.mono);
                 self.serve.opened(*link, cx);
             }
-            Change::NeighborUp { link, peer } => {
-                if cx.me() < *peer {
+            Change::NeighborUp { link, .. } => {
+                if links.get(*link).is_some_and(|link| link.outbound) {
                     self.starts.push_back((*link, true));
+                    self.follow_ups.retain(|(_, other)| other != link);
+                    self.follow_ups.push_back((cx.now.mono + FOLLOW_UP, *link));
                     self.start_sessions(messages, links, cx);
                     self.work(messages, cx);
                 }
@@ -122,6 +132,7 @@ impl Repair {
                 self.fetch.closed(*link);
                 self.serve.closed(*link);
                 self.starts.retain(|(other, _)| other != link);
+                self.follow_ups.retain(|(_, other)| other != link);
                 self.jobs.retain(|other| other != link);
             }
             Change::NeighborDown { .. } | Change::DialFailed { .. } => {}
@@ -438,6 +449,17 @@ impl Repair {
                 }
             }
         }
+        while let Some((due, link)) = self.follow_ups.front().copied()
+            && due <= now
+        {
+            self.follow_ups.pop_front();
+            let busy = |peer: &Peer| peer.session.is_some();
+            if self.peers.get(&link).is_some_and(busy) {
+                self.follow_ups.push_back((now + FOLLOW_UP, link));
+            } else {
+                self.starts.push_back((link, true));
+            }
+        }
         let timeout = self.session_timeout;
         for peer in self.peers.values_mut() {
             if peer
@@ -469,6 +491,7 @@ impl Repair {
             .min();
         [
             Some(self.period_at),
+            self.follow_ups.front().map(|(due, _)| *due),
             (!self.jobs.is_empty()).then_some(self.jobs_at),
             sessions,
             self.fetch.next_timeout(),
@@ -495,6 +518,7 @@ impl Session {
     /// When it is given up; while the work is ours, never.
     fn expires(&self, timeout: Duration) -> Option<Instant> {
         match self.turn {
+            Turn::Theirs if self.frames <= 1 => Some(self.since + timeout.min(FIRST_ANSWER)),
             Turn::Theirs | Turn::Send(..) => Some(self.since + timeout),
             Turn::Received(_) | Turn::Work(..) => None,
         }

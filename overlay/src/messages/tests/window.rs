@@ -209,6 +209,10 @@ fn beyond_that_whoever_holds_most_is_refused_first_and_there_is_an_end() {
     }
     assert_eq!(node.messages.decided().len(), 640 + 640 / 8);
     assert!(node.bench.stats.messages.over_share > 20);
+    node.events.clear();
+    node.publish(1, vec![Bytes::from_static(b"x")]);
+    let busy = [(Token(1), Err(PublishError::Busy))];
+    assert_eq!(node.published(), busy, "we are no exception");
     // Time heals it.
     node.wait(Duration::from_secs(181));
     node.wait(Duration::from_secs(1));

@@ -164,7 +164,7 @@ fn a_frame_without_end_of_differences_is_answered_within_the_limits() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     /// Any two sets learn exactly what each of them lacks, in the same session, through real frames, whatever the slice.
     #[test]
