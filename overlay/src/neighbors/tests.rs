@@ -13,6 +13,11 @@ use crate::sampling::Sampling;
 use crate::testing::{Bench, identity, peer};
 use crate::wire::{self, Accept, Hello, Refuse, VERSION, WireAddr};
 
+/// Frames by link.
+type Sent = Vec<(u64, Message)>;
+/// Closes by link.
+type Closed = Vec<(u64, Code)>;
+
 struct Side {
     bench: Bench,
     neighbors: Neighbors,
@@ -96,7 +101,7 @@ impl Side {
     }
 
     /// What was sent and what was closed since the last call.
-    fn out(&mut self) -> (Vec<(u64, Message)>, Vec<(u64, Code)>) {
+    fn out(&mut self) -> (Sent, Closed) {
         let (mut sent, mut closed) = (Vec::new(), Vec::new());
         for action in self.bench.actions() {
             match action {

@@ -16,11 +16,11 @@ use overlay::{
 };
 
 /// 2026-01-01T00:00:00Z.
-pub const START_UNIX_MS: u64 = 1_767_225_600_000;
+pub(crate) const START_UNIX_MS: u64 = 1_767_225_600_000;
 
 /// What a node's disk holds.
 #[derive(Default)]
-pub struct Disk {
+pub(crate) struct Disk {
     restored: Restored,
     bodies: BTreeMap<MessageId, StoredMessage>,
 }
@@ -87,14 +87,14 @@ impl Disk {
 }
 
 /// One node.
-pub struct WorldNode {
-    pub identity: Identity,
-    pub addr: SocketAddr,
-    pub config: Config,
-    pub core: Option<Overlay>,
-    pub disk: Disk,
-    pub delivered: Vec<Delivery>,
-    pub events: Vec<Event>,
+pub(crate) struct WorldNode {
+    pub(crate) identity: Identity,
+    pub(crate) addr: SocketAddr,
+    pub(crate) config: Config,
+    pub(crate) core: Option<Overlay>,
+    pub(crate) disk: Disk,
+    pub(crate) delivered: Vec<Delivery>,
+    pub(crate) events: Vec<Event>,
     starts: u64,
     timer: Option<Duration>,
 }
@@ -105,6 +105,10 @@ struct End {
     link: LinkId,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a test world, and inputs are most of what happens"
+)]
 enum Happening {
     Tell {
         node: usize,
@@ -126,12 +130,12 @@ enum Happening {
 }
 
 /// All of them.
-pub struct World {
-    pub nodes: Vec<WorldNode>,
-    pub time: Duration,
-    pub latency: Duration,
-    pub frames: u64,
-    pub bytes: u64,
+pub(crate) struct World {
+    pub(crate) nodes: Vec<WorldNode>,
+    pub(crate) time: Duration,
+    pub(crate) latency: Duration,
+    pub(crate) frames: u64,
+    pub(crate) bytes: u64,
     seed: u64,
     start: Instant,
     queue: BTreeMap<(Duration, u64), Happening>,
@@ -143,7 +147,7 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         #[expect(
             clippy::disallowed_methods,
             reason = "a start for virtual time; only differences matter"
@@ -167,7 +171,7 @@ impl World {
     }
 
     /// Adds a node that knows the given ones as seeds; it starts at once.
-    pub fn add(&mut self, seeds: &[usize], tweak: impl FnOnce(&mut Config)) -> usize {
+    pub(crate) fn add(&mut self, seeds: &[usize], tweak: impl FnOnce(&mut Config)) -> usize {
         let index = self.nodes.len();
         let number = u8::try_from(index).expect("a small world");
         let addr = SocketAddr::from((Ipv4Addr::new(127, 0, 1, number), 4000));
@@ -209,7 +213,7 @@ impl World {
     }
 
     /// Starts a node with what its disk holds.
-    pub fn boot(&mut self, index: usize) {
+    pub(crate) fn boot(&mut self, index: usize) {
         let now = self.now();
         let node = &mut self.nodes[index];
         node.starts += 1;
@@ -228,7 +232,7 @@ impl World {
     }
 
     /// kill -9: what was not persisted is gone; peers notice after the idle timeout.
-    pub fn kill(&mut self, index: usize) {
+    pub(crate) fn kill(&mut self, index: usize) {
         self.nodes[index].core = None;
         let mine: Vec<LinkId> = self
             .ends
@@ -255,7 +259,7 @@ impl World {
 
     /// Cuts or mends the path between two nodes: frames are lost, dials time out.
     #[allow(dead_code, reason = "not every test file needs it")]
-    pub fn set_cut(&mut self, a: usize, b: usize, cut: bool) {
+    pub(crate) fn set_cut(&mut self, a: usize, b: usize, cut: bool) {
         for pair in [(a, b), (b, a)] {
             if cut {
                 self.cut.insert(pair);
@@ -271,7 +275,7 @@ impl World {
     }
 
     /// Gives a node one input and carries out what comes of it.
-    pub fn tell(&mut self, index: usize, input: Input) {
+    pub(crate) fn tell(&mut self, index: usize, input: Input) {
         let now = self.now();
         let Some(core) = self.nodes[index].core.as_mut() else {
             return;
@@ -466,7 +470,7 @@ impl World {
     }
 
     /// Lets virtual time pass.
-    pub fn run(&mut self, span: Duration) {
+    pub(crate) fn run(&mut self, span: Duration) {
         let until = self.time + span;
         while let Some(entry) = self.queue.first_entry() {
             if entry.key().0 > until {
@@ -513,7 +517,7 @@ impl World {
     }
 
     /// Publishes one payload at a node.
-    pub fn publish(&mut self, index: usize, token: u64, payload: &str) {
+    pub(crate) fn publish(&mut self, index: usize, token: u64, payload: &str) {
         self.tell(
             index,
             Input::Command(Command::Publish {
@@ -526,7 +530,7 @@ impl World {
 
     /// Whole messages received by all nodes, duplicates included.
     #[allow(dead_code, reason = "not every test file needs it")]
-    pub fn copies(&self) -> u64 {
+    pub(crate) fn copies(&self) -> u64 {
         self.nodes
             .iter()
             .filter_map(|node| node.core.as_ref())
