@@ -9,17 +9,20 @@
 //!
 //! *Errors* are fatal: the first is reported once, nothing is reported as durable after it, and the node has to stop.
 
+mod handle;
+mod workers;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use overlay::messages::StoredMessage;
-use overlay::{Key, Row, Token};
-use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::time::Instant;
+use overlay::{Row, Token};
+use tokio::sync::{mpsc, oneshot};
+
+pub use handle::{Backlog, StoreHandle};
 
 use super::{Store, StoreError};
-use crate::faults::{self, FaultPoint};
+use handle::{Order, Question, Shared};
+use workers::{Reader, Report, Writer};
 
 /// Where the work is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,58 +80,6 @@ pub enum StoreEvent {
     Failed(StoreError),
 }
 
-/// Rows waiting to be written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Backlog {
-    /// Their number.
-    pub rows: usize,
-    /// About how many bytes they take.
-    pub bytes: usize,
-}
-
-/// Beyond this many rows waiting the store calls itself full. Guess.
-const FULL_ROWS: usize = 64 * 1024;
-/// Beyond this many bytes waiting the store calls itself full. Guess: a quarter of the default retention.
-const FULL_BYTES: usize = 64 * 1024 * 1024;
-/// Reads of the log that may wait at once; further ones wait for a place. Loads are limited by who asks for them.
-const LOG_READS: usize = 32;
-
-struct Shared {
-    store: Store,
-    rows: AtomicUsize,
-    bytes: AtomicUsize,
-    failed: AtomicBool,
-    log_reads: Semaphore,
-}
-
-/// What the writer is told, in order.
-#[expect(clippy::large_enum_variant, reason = "nearly every order is a row")]
-enum Order {
-    Row(Token, Row),
-    Flush(oneshot::Sender<()>),
-    Stop,
-}
-
-/// What the reader is asked.
-enum Question {
-    Load(Token, Key),
-    Log {
-        from_cursor: u64,
-        max_messages: usize,
-        max_bytes: usize,
-        answer: oneshot::Sender<Result<Vec<StoredMessage>, StoreError>>,
-    },
-    Stop,
-}
-
-/// Asks the store task; cheap to clone.
-#[derive(Clone)]
-pub struct StoreHandle {
-    shared: Arc<Shared>,
-    orders: mpsc::UnboundedSender<Order>,
-    questions: mpsc::UnboundedSender<Question>,
-}
-
 /// The running store task. Dropping it without [`stop`](Self::stop) lets it end by itself once the last handle is gone.
 pub struct StoreTask {
     handle: StoreHandle,
@@ -150,27 +101,10 @@ impl StoreTask {
         let (questions, question_queue) = mpsc::unbounded_channel();
         let (write_ends, write_ended) = oneshot::channel();
         let (read_ends, read_ended) = oneshot::channel();
-        let shared = Arc::new(Shared {
-            store,
-            rows: AtomicUsize::new(0),
-            bytes: AtomicUsize::new(0),
-            failed: AtomicBool::new(false),
-            log_reads: Semaphore::new(LOG_READS),
-        });
-        let report: Arc<dyn Fn(StoreEvent) + Send + Sync> = Arc::new(report);
-        let writer = Writer {
-            shared: shared.clone(),
-            options,
-            report: report.clone(),
-            queue: order_queue,
-            begun: None,
-            stopping: false,
-        };
-        let reader = Reader {
-            shared: shared.clone(),
-            report,
-            queue: question_queue,
-        };
+        let shared = Arc::new(Shared::new(store));
+        let report: Report = Arc::new(report);
+        let writer = Writer::new(shared.clone(), options, report.clone(), order_queue);
+        let reader = Reader::new(shared.clone(), report, question_queue);
         match options.mode {
             Mode::Threads => {
                 let path = shared.store.path().to_path_buf();
@@ -229,338 +163,12 @@ impl StoreTask {
     pub async fn stop(self) -> Result<(), StoreError> {
         let _ = self.handle.orders.send(Order::Stop);
         let _ = self.handle.questions.send(Question::Stop);
-        for ended in self.ended {
-            let _ = ended.await; // a worker that is gone has ended
+        let [wrote, read] = self.ended;
+        let (wrote, read) = (wrote.await, read.await);
+        if wrote.is_err() || read.is_err() {
+            return Err(self.handle.closed()); // a worker ended before its time
         }
         self.handle.check()
-    }
-}
-
-impl StoreHandle {
-    /// Queues a row; never waits. `Persisted` with this or a later token says that it is durable. After a failure rows are
-    /// dropped. The queue is bounded by whoever looks at [`is_full`](Self::is_full) before taking in more work.
-    pub fn persist(&self, token: Token, row: Row) {
-        self.shared.rows.fetch_add(1, Ordering::Relaxed);
-        self.shared.bytes.fetch_add(weight(&row), Ordering::Relaxed);
-        let _ = self.orders.send(Order::Row(token, row));
-    }
-
-    /// Asks for a row; never waits. `Loaded` answers, unless the store fails.
-    pub fn load(&self, token: Token, key: Key) {
-        let _ = self.questions.send(Question::Load(token, key));
-    }
-
-    /// As [`Store::read_log`], on the store's reader.
-    ///
-    /// # Errors
-    /// As [`Store::read_log`]; [`StoreError::Closed`] when the task has ended.
-    pub async fn read_log(
-        &self,
-        from_cursor: u64,
-        max_messages: usize,
-        max_bytes: usize,
-    ) -> Result<Vec<StoredMessage>, StoreError> {
-        let closed = || self.closed();
-        let _place = self
-            .shared
-            .log_reads
-            .acquire()
-            .await
-            .map_err(|_| closed())?;
-        let (answer, answered) = oneshot::channel();
-        self.questions
-            .send(Question::Log {
-                from_cursor,
-                max_messages,
-                max_bytes,
-                answer,
-            })
-            .map_err(|_| closed())?;
-        answered.await.map_err(|_| closed())?
-    }
-
-    /// Waits until every row queued before is durable.
-    ///
-    /// # Errors
-    /// [`StoreError::Closed`] when it will never be: the store has failed or the task has ended.
-    pub async fn flush(&self) -> Result<(), StoreError> {
-        let (done, told) = oneshot::channel();
-        self.orders
-            .send(Order::Flush(done))
-            .map_err(|_| self.closed())?;
-        told.await.map_err(|_| self.closed())
-    }
-
-    /// What waits to be written.
-    #[must_use]
-    pub fn backlog(&self) -> Backlog {
-        Backlog {
-            rows: self.shared.rows.load(Ordering::Relaxed),
-            bytes: self.shared.bytes.load(Ordering::Relaxed),
-        }
-    }
-
-    /// So much waits (65,536 rows or 64 MiB) that no more should be taken in from peers until less does.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        let waiting = self.backlog();
-        waiting.rows >= FULL_ROWS || waiting.bytes >= FULL_BYTES
-    }
-
-    /// The store itself, for its figures.
-    #[must_use]
-    pub fn store(&self) -> &Store {
-        &self.shared.store
-    }
-
-    fn check(&self) -> Result<(), StoreError> {
-        if self.shared.failed.load(Ordering::SeqCst) {
-            return Err(self.closed());
-        }
-        Ok(())
-    }
-
-    fn closed(&self) -> StoreError {
-        StoreError::Closed {
-            path: self.shared.store.path().to_path_buf(),
-        }
-    }
-}
-
-/// About how many bytes a row takes in memory.
-fn weight(row: &Row) -> usize {
-    match row {
-        Row::Message(message) => {
-            let entries = message.entries.iter().map(|entry| entry.len() + 32);
-            entries.fold(320, usize::saturating_add)
-        }
-        Row::Forget { pruned, .. } => pruned.len().saturating_mul(32).saturating_add(64),
-        _ => 64,
-    }
-}
-
-struct Writer {
-    shared: Arc<Shared>,
-    options: Options,
-    report: Arc<dyn Fn(StoreEvent) + Send + Sync>,
-    queue: mpsc::UnboundedReceiver<Order>,
-    /// When the last transaction began.
-    begun: Option<Instant>,
-    stopping: bool,
-}
-
-/// What goes into one transaction, and who waits for it.
-#[derive(Default)]
-struct Group {
-    rows: Vec<Row>,
-    bytes: usize,
-    last: Option<Token>,
-    flushes: Vec<oneshot::Sender<()>>,
-}
-
-impl Writer {
-    fn run_blocking(mut self) {
-        while let Some(first) = self.next_blocking() {
-            std::thread::sleep(self.pause());
-            self.step(first);
-        }
-    }
-
-    async fn run(mut self) {
-        while let Some(first) = self.next().await {
-            let pause = self.pause();
-            if !pause.is_zero() {
-                tokio::time::sleep(pause).await;
-            }
-            self.step(first);
-        }
-    }
-
-    /// The next order; takes out old rows while there is none. `None` at the end.
-    fn next_blocking(&mut self) -> Option<Order> {
-        loop {
-            match self.poll()? {
-                Some(order) => return Some(order),
-                None if self.sweep() => {}
-                None => return self.queue.blocking_recv(),
-            }
-        }
-    }
-
-    async fn next(&mut self) -> Option<Order> {
-        loop {
-            match self.poll()? {
-                Some(order) => return Some(order),
-                None if self.sweep() => tokio::task::yield_now().await,
-                None => return self.queue.recv().await,
-            }
-        }
-    }
-
-    /// `None` = it is over, `Some(None)` = nothing waits.
-    fn poll(&mut self) -> Option<Option<Order>> {
-        match self.queue.try_recv() {
-            Ok(order) => Some(Some(order)),
-            Err(mpsc::error::TryRecvError::Empty) if !self.stopping => Some(None),
-            Err(_) => None,
-        }
-    }
-
-    /// One step of taking out what lies below the low edge; whether there may be more to do.
-    fn sweep(&mut self) -> bool {
-        if self.failed() {
-            return false;
-        }
-        self.shared.store.sweep().unwrap_or_else(|error| {
-            fail(&self.shared, &*self.report, error);
-            false
-        })
-    }
-
-    fn failed(&self) -> bool {
-        self.shared.failed.load(Ordering::SeqCst)
-    }
-
-    /// How long to wait for company. None when a full transaction waits already.
-    fn pause(&self) -> Duration {
-        let waiting = self.shared.rows.load(Ordering::Relaxed) >= self.options.max_rows
-            || self.shared.bytes.load(Ordering::Relaxed) >= self.options.max_bytes;
-        match self.begun {
-            Some(begun) if !waiting && !self.stopping => {
-                (begun + self.options.pace).saturating_duration_since(Instant::now())
-            }
-            _ => Duration::ZERO,
-        }
-    }
-
-    fn step(&mut self, first: Order) {
-        let group = self.gather(first);
-        self.begun = Some(Instant::now());
-        let written = self.write(&group);
-        // Before anybody is told, so that who is told does not find its own rows waiting still.
-        self.shared
-            .rows
-            .fetch_sub(group.rows.len(), Ordering::Relaxed);
-        self.shared.bytes.fetch_sub(group.bytes, Ordering::Relaxed);
-        if !written {
-            return; // flushes learn it by their channel closing
-        }
-        if let Some(token) = group.last {
-            (self.report)(StoreEvent::Persisted { token });
-        }
-        for done in group.flushes {
-            let _ = done.send(());
-        }
-    }
-
-    fn gather(&mut self, first: Order) -> Group {
-        let mut group = Group::default();
-        let mut next = Some(first);
-        while let Some(order) = next.take() {
-            match order {
-                Order::Row(token, row) => {
-                    group.bytes = group.bytes.saturating_add(weight(&row));
-                    group.rows.push(row);
-                    group.last = Some(token);
-                }
-                Order::Flush(done) => group.flushes.push(done),
-                Order::Stop => {
-                    // Nothing new after this; what is in the queue is still written.
-                    self.stopping = true;
-                    self.queue.close();
-                }
-            }
-            if group.rows.len() < self.options.max_rows && group.bytes < self.options.max_bytes {
-                next = self.queue.try_recv().ok();
-            }
-        }
-        group
-    }
-
-    /// Whether all rows of the group are durable now.
-    fn write(&self, group: &Group) -> bool {
-        if self.failed() {
-            return false;
-        }
-        if group.rows.is_empty() {
-            return true;
-        }
-        faults::hit(FaultPoint::BeforePersist);
-        if let Err(error) = self.shared.store.write(&group.rows) {
-            fail(&self.shared, &*self.report, error);
-            return false;
-        }
-        faults::hit(FaultPoint::AfterPersist);
-        true
-    }
-}
-
-/// Reports the first failure.
-fn fail(shared: &Shared, report: &dyn Fn(StoreEvent), error: StoreError) {
-    if !shared.failed.swap(true, Ordering::SeqCst) {
-        report(StoreEvent::Failed(error));
-    }
-}
-
-struct Reader {
-    shared: Arc<Shared>,
-    report: Arc<dyn Fn(StoreEvent) + Send + Sync>,
-    queue: mpsc::UnboundedReceiver<Question>,
-}
-
-impl Reader {
-    fn run_blocking(mut self) {
-        while let Some(question) = self.queue.blocking_recv() {
-            if !self.answer(question) {
-                return;
-            }
-        }
-    }
-
-    async fn run(mut self) {
-        while let Some(question) = self.queue.recv().await {
-            if !self.answer(question) {
-                return;
-            }
-            tokio::task::yield_now().await;
-        }
-    }
-
-    /// Whether to go on.
-    fn answer(&self, question: Question) -> bool {
-        let store = &self.shared.store;
-        match question {
-            Question::Load(token, key) => match store.load(&key) {
-                Ok(row) => (self.report)(StoreEvent::Loaded { token, row }),
-                Err(error) => fail(&self.shared, &*self.report, error),
-            },
-            Question::Log {
-                from_cursor,
-                max_messages,
-                max_bytes,
-                answer,
-            } => {
-                if answer.is_closed() {
-                    return true;
-                }
-                let found = store.read_log(from_cursor, max_messages, max_bytes);
-                if let Err(error) = &found {
-                    fail(&self.shared, &*self.report, error.clone());
-                }
-                let _ = answer.send(found);
-            }
-            Question::Stop => return false,
-        }
-        true
-    }
-}
-
-impl std::fmt::Debug for StoreHandle {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StoreHandle")
-            .field("store", &self.shared.store)
-            .field("backlog", &self.backlog())
-            .finish_non_exhaustive()
     }
 }
 

@@ -1,5 +1,9 @@
 use std::sync::mpsc;
 
+use overlay::Key;
+use tokio::time::Instant;
+
+use super::handle::{FULL_ROWS, LOG_READS, weight};
 use super::*;
 use crate::store::tests::disk::Disk;
 use crate::store::tests::message;
