@@ -396,27 +396,25 @@ impl Daemon {
         }
     }
 
-    /// Every entry of a topic in this node's log, oldest first, up to the last one whose payload is `the end`.
+    /// Every entry in the log of a node that has one topic only, oldest first.
     ///
     /// # Panics
     /// When the log cannot be read.
     #[must_use]
     pub fn whole_log(&self, topic: &str) -> Vec<Value> {
+        let end = self.status()["last_cursor"].as_u64().expect("a number");
         let subscription = self.start_command("subscribe", &[topic, "--from", "start", "--json"]);
-        let end = data_encoding::BASE64.encode(b"the end");
         let mut log: Vec<Value> = Vec::new();
-        loop {
+        while log
+            .last()
+            .is_none_or(|entry| entry["cursor"].as_u64() < Some(end))
+        {
             let line = subscription
                 .line()
                 .expect("the end comes before the node goes");
             log.push(serde_json::from_str(&line).expect("JSON lines"));
-            if log
-                .last()
-                .is_some_and(|entry| entry["payload_base64"] == end.as_str())
-            {
-                return log;
-            }
         }
+        log
     }
 
     /// The first `count` entries of a topic in this node's log, oldest first; waits until there are so many.
