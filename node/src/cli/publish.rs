@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, Read as _};
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use data_encoding::BASE64;
 use overlay::messages::MAX_PAYLOAD;
@@ -107,7 +107,7 @@ async fn publish(
     let (status, body) = client
         .post(&topic_path(topic.as_str()), json)
         .await
-        .with_context(|| place(0))?;
+        .map_err(|error| anyhow!("{}{error:#}", place(0)))?;
     let answer: Answer = serde_json::from_slice(&body).with_context(|| {
         format!(
             "{}the node gave an answer that this program does not understand ({status})",
@@ -126,7 +126,8 @@ async fn publish(
         }
     }
     out::lines(&published)?;
-    match refused.or(answer.error) {
+    let refused = refused.or_else(|| Some(format!("{}{}", place(0), answer.error?)));
+    match refused {
         Some(reason) => bail!(reason),
         None if published.len() == payloads.len() => Ok(()),
         None => bail!(

@@ -67,7 +67,7 @@ pub enum BadHostPort {
         "it is no host name: labels of 1 to 63 characters with dots between, 253 characters at most"
     )]
     Name,
-    /// 0.0.0.0 or [::].
+    /// `0.0.0.0` or `[::]`.
     #[error("{0} means every address of this machine and cannot be dialled")]
     Unspecified(IpAddr),
 }

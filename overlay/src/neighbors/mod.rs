@@ -2,7 +2,7 @@
 //!
 //! A connection starts in its *greeting*: the dialler says hello, the acceptor answers accept or refuse. Then it is open: a
 //! *visit*, which closes when idle, or a *neighbor*, which is kept. Outbound neighbors are drawn from the memory
-//! (`sampling`), inbound ones are a separate pool under [`admission`]; neither pool can displace the other, so whoever fills the
+//! (`sampling`), inbound ones are a separate pool under one table of caps (`admission`); neither pool can displace the other, so whoever fills the
 //! inbound pool wins nothing in the outbound one (Heilman et al. 2015).
 
 mod admission;
