@@ -150,8 +150,7 @@ fn check_length(name: &str, text: &str) -> Option<String> {
 }
 
 /// Files that are over the limit, and how long each may be: these numbers only fall.
-const LONGER: [(&str, usize); 6] = [
-    ("node/src/store/task.rs", 580),
+const LONGER: [(&str, usize); 5] = [
     ("overlay/src/neighbors/greeting.rs", 520),
     ("overlay/src/neighbors/upkeep.rs", 540),
     ("overlay/src/peers/book.rs", 830),
