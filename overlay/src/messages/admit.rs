@@ -119,7 +119,8 @@ impl Messages {
             return Err(Refused::TooNew);
         }
         if let Some(number) = self.authors.number(&header.author)
-            && self.authors.standing(number, header.seq, id) == super::authors::Standing::Surplus
+            && self.authors.standing(number, header.seq, id, &self.decided)
+                == super::authors::Standing::Surplus
         {
             return Err(Refused::Surplus);
         }

@@ -1,30 +1,14 @@
 //! The table of authors: their order, and the two messages kept for each sequence number.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use crypto::{MessageId, PeerId};
 
+use super::decided::Decided;
 use super::shares::Usage;
 use crate::messages::Arrival;
 use crate::wire::Point;
-
-/// The decided messages of one sequence number.
-#[derive(Debug)]
-pub(super) enum Versions {
-    One(Point),
-    /// The two of least id.
-    Two(Box<[Point; 2]>),
-}
-
-impl Versions {
-    pub(super) fn points(&self) -> &[Point] {
-        match self {
-            Self::One(point) => std::slice::from_ref(point),
-            Self::Two(points) => &points[..],
-        }
-    }
-}
 
 /// A message that waits for its author's previous one.
 #[derive(Debug)]
@@ -41,7 +25,6 @@ pub(super) struct Author {
     last: u64,
     /// Highest sequence number that the low edge has passed.
     floor: u64,
-    pub(super) versions: BTreeMap<u64, Versions>,
     held: BTreeMap<(u64, MessageId), Held>,
     pub(super) usage: Usage,
     /// Whose quota it shares while it is fresh: the peer that brought its first message.
@@ -53,9 +36,18 @@ pub(super) struct Author {
 }
 
 impl Author {
-    /// Whether the previous message is in the window or was passed by the low edge.
-    fn has(&self, prev: u64) -> bool {
-        prev == 0 || prev <= self.floor || self.versions.contains_key(&prev)
+    fn new(key: [u8; 32], entry: Option<PeerId>, now: Instant, stamp: u64) -> Self {
+        Self {
+            key,
+            last: 0,
+            floor: 0,
+            held: BTreeMap::new(),
+            usage: Usage::default(),
+            entry,
+            since: now,
+            stamp,
+            prune_from: 0,
+        }
     }
 }
 
@@ -114,6 +106,9 @@ pub(super) struct Authors {
     /// What fresh authors take, by the peer that brought them.
     pub(super) entries: BTreeMap<PeerId, Usage>,
     pub(super) established: usize,
+    /// Authors that were evicted and whose messages are to leave the log: a flood of authors must not fill it with messages
+    /// that belong to nobody.
+    pub(super) doomed: VecDeque<u64>,
     deadlines: BTreeSet<(Instant, u64, u64, MessageId)>,
     held_bytes: usize,
     last_number: u64,
@@ -121,11 +116,13 @@ pub(super) struct Authors {
 }
 
 impl Authors {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: Limits, now: Instant) -> Self {
         Self {
             limits,
             numbers: BTreeMap::new(),
-            authors: BTreeMap::new(),
+            // Stands for all that are not tracked, so that what they have in the log can be pruned too.
+            authors: BTreeMap::from([(0, Author::new([0; 32], None, now, 0))]),
+            doomed: VecDeque::new(),
             eviction: BTreeSet::new(),
             entries: BTreeMap::new(),
             established: 0,
@@ -137,7 +134,7 @@ impl Authors {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.authors.len()
+        self.numbers.len()
     }
 
     pub(super) fn number(&self, key: &[u8; 32]) -> Option<u64> {
@@ -151,13 +148,14 @@ impl Authors {
         key: &[u8; 32],
         entry: Option<PeerId>,
         now: Instant,
+        decided: &Decided,
     ) -> (u64, Option<Vec<Release>>) {
         self.stamp += 1;
         if let Some(number) = self.number(key) {
             self.touch(number, now);
             return (number, None);
         }
-        let evicted = (self.authors.len() >= self.limits.authors.max(1)).then(|| self.evict());
+        let evicted = (self.len() >= self.limits.authors.max(1)).then(|| self.evict(decided));
         self.last_number += 1;
         let number = self.last_number;
         self.numbers.insert(*key, number);
@@ -168,21 +166,8 @@ impl Authors {
             None => self.established += 1,
         }
         self.eviction.insert((entry.is_none(), self.stamp, number));
-        self.authors.insert(
-            number,
-            Author {
-                key: *key,
-                last: 0,
-                floor: 0,
-                versions: BTreeMap::new(),
-                held: BTreeMap::new(),
-                usage: Usage::default(),
-                entry,
-                since: now,
-                stamp: self.stamp,
-                prune_from: 0,
-            },
-        );
+        self.authors
+            .insert(number, Author::new(*key, entry, now, self.stamp));
         (number, evicted)
     }
 
@@ -205,14 +190,15 @@ impl Authors {
         self.eviction.insert((established, self.stamp, number));
     }
 
-    /// Forgets the author heard of least recently, fresh ones first; what it held is released.
-    fn evict(&mut self) -> Vec<Release> {
+    /// Forgets the author heard of least recently, fresh ones first; what it held is released, what it has in the log goes.
+    fn evict(&mut self, decided: &Decided) -> Vec<Release> {
         let Some((_, _, number)) = self.eviction.pop_first() else {
             return Vec::new();
         };
-        let released = self.release(number, u64::MAX);
+        let released = self.release(number, u64::MAX, decided);
         if let Some(author) = self.authors.remove(&number) {
             self.numbers.remove(&author.key);
+            self.doomed.push_back(number);
             match author.entry {
                 Some(peer) => self.discharge(peer, author.usage),
                 None => self.established -= 1,
@@ -222,11 +208,16 @@ impl Authors {
     }
 
     /// How a message would stand to those known with its author and sequence number.
-    pub(super) fn standing(&self, number: u64, seq: u64, id: &MessageId) -> Standing {
+    pub(super) fn standing(
+        &self,
+        number: u64,
+        seq: u64,
+        id: &MessageId,
+        decided: &Decided,
+    ) -> Standing {
         let Some(author) = self.authors.get(&number) else {
             return Standing::Alone;
         };
-        let decided = author.versions.get(&seq).map_or(&[][..], Versions::points);
         let held = author
             .held
             .range((seq, MessageId::from_bytes([0; 32]))..=(seq, MessageId::from_bytes([255; 32])))
@@ -234,7 +225,7 @@ impl Authors {
                 unix_ms: held.arrival.header.published_unix_ms,
                 id: id.to_bytes(),
             });
-        let mut known: Vec<Point> = decided.iter().copied().chain(held).collect();
+        let mut known: Vec<Point> = decided.versions(number, seq).chain(held).collect();
         known.sort_unstable_by_key(|point| point.id);
         match known[..] {
             [] => Standing::Alone,
@@ -259,11 +250,17 @@ impl Authors {
 
     /// Whether the message can be appended now: its author's previous one is there, or is known to have been missed
     /// already. The answer is whether that leaves a gap.
-    pub(super) fn in_order(&self, number: u64, seq: u64, prev: u64) -> Option<bool> {
+    pub(super) fn in_order(
+        &self,
+        number: u64,
+        seq: u64,
+        prev: u64,
+        decided: &Decided,
+    ) -> Option<bool> {
         let Some(author) = self.authors.get(&number) else {
             return Some(prev != 0);
         };
-        if author.has(prev) {
+        if prev <= author.floor || decided.has(number, prev) {
             Some(false)
         } else if seq <= author.last || prev <= author.last {
             Some(true)
@@ -279,6 +276,7 @@ impl Authors {
         arrival: Arrival,
         fate: Fate,
         now: Instant,
+        decided: &Decided,
     ) -> Vec<Release> {
         let until = now + self.limits.hold;
         let (seq, id) = (arrival.header.seq, arrival.id);
@@ -301,21 +299,21 @@ impl Authors {
         );
         if author.held.len() > self.limits.per_author {
             let lowest = author.held.keys().next().map_or(0, |(seq, _)| *seq);
-            return self.release(number, lowest);
+            return self.release(number, lowest, decided);
         }
         let mut released = Vec::new();
         while self.deadlines.len() > self.limits.held || self.held_bytes > self.limits.held_bytes {
             let Some((_, number, seq, _)) = self.deadlines.first().copied() else {
                 break;
             };
-            released.extend(self.release(number, seq));
+            released.extend(self.release(number, seq, decided));
         }
         released
     }
 
     /// Everything of one author that waits with a sequence number up to `upto`, and what that makes ready after it.
     /// Returned in order; the caller must note each as appended before asking anything else.
-    fn release(&mut self, number: u64, upto: u64) -> Vec<Release> {
+    fn release(&mut self, number: u64, upto: u64, decided: &Decided) -> Vec<Release> {
         let mut released = Vec::new();
         let Some(author) = self.authors.get_mut(&number) else {
             return released;
@@ -326,10 +324,7 @@ impl Authors {
         while let Some(entry) = author.held.first_entry() {
             let seq = entry.key().0;
             let prev = entry.get().arrival.header.prev_seq;
-            let there = prev == 0
-                || prev <= author.floor
-                || author.versions.contains_key(&prev)
-                || passed.contains(&prev);
+            let there = prev <= author.floor || passed.contains(&prev) || decided.has(number, prev);
             if !there && prev > last && seq > upto {
                 break;
             }
@@ -348,14 +343,14 @@ impl Authors {
     }
 
     /// What is ready after a message of this author was appended.
-    pub(super) fn ready(&mut self, number: u64) -> Vec<Release> {
-        self.release(number, 0)
+    pub(super) fn ready(&mut self, number: u64, decided: &Decided) -> Vec<Release> {
+        self.release(number, 0, decided)
     }
 
     /// What has waited long enough.
-    pub(super) fn expired(&mut self, now: Instant) -> Vec<Release> {
+    pub(super) fn expired(&mut self, now: Instant, decided: &Decided) -> Vec<Release> {
         match self.deadlines.first().copied() {
-            Some((due, number, seq, _)) if due <= now => self.release(number, seq),
+            Some((due, number, seq, _)) if due <= now => self.release(number, seq, decided),
             _ => Vec::new(),
         }
     }
@@ -365,49 +360,20 @@ impl Authors {
     }
 
     /// Notes a decided message; `bytes` = what it takes in the log, 0 = not logged.
-    pub(super) fn decided(&mut self, number: u64, seq: u64, point: Point, bytes: u32) {
-        let Some(author) = self.authors.get_mut(&number) else {
-            return;
-        };
-        author.last = author.last.max(seq);
-        author.prune_from = author.prune_from.min(seq);
-        match author.versions.get_mut(&seq) {
-            None => {
-                author.versions.insert(seq, Versions::One(point));
-            }
-            Some(versions) => {
-                let mut all = versions.points().to_vec();
-                all.push(point);
-                all.sort_unstable_by_key(|point| point.id);
-                if let [first, second, ..] = all[..] {
-                    *versions = Versions::Two(Box::new([first, second]));
-                }
-            }
+    pub(super) fn decided(&mut self, number: u64, seq: u64, bytes: u32) {
+        if let Some(author) = self.authors.get_mut(&number) {
+            author.last = author.last.max(seq);
+            author.prune_from = author.prune_from.min(seq);
+            self.charge(number, i64::from(bytes), 1);
         }
-        self.charge(number, i64::from(bytes), 1);
     }
 
     /// Forgets a message that the low edge has passed.
-    pub(super) fn forget(&mut self, number: u64, seq: u64, point: &Point, bytes: u32) {
-        let Some(author) = self.authors.get_mut(&number) else {
-            return;
-        };
-        author.floor = author.floor.max(seq);
-        let rest = author.versions.get(&seq).map(|versions| {
-            let mut rest = versions.points().to_vec();
-            rest.retain(|other| other != point);
-            rest
-        });
-        match rest.as_deref() {
-            Some([one]) => {
-                author.versions.insert(seq, Versions::One(*one));
-            }
-            Some([]) => {
-                author.versions.remove(&seq);
-            }
-            _ => {}
+    pub(super) fn forget(&mut self, number: u64, seq: u64, bytes: u32) {
+        if let Some(author) = self.authors.get_mut(&number) {
+            author.floor = author.floor.max(seq);
+            self.charge(number, -i64::from(bytes), -1);
         }
-        self.charge(number, -i64::from(bytes), -1);
     }
 
     /// Notes that a message left the log but stays decided.

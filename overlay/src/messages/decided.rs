@@ -1,8 +1,6 @@
-//! The seen set: every decided message of the window, ordered by date.
+//! The seen set: every decided message of the window, ordered by date, and by author and sequence number.
 
-use std::collections::BTreeMap;
-use std::ops::Bound;
-
+use super::sorted::Sorted;
 use crate::wire::Point;
 
 /// What is remembered about a decided message.
@@ -18,12 +16,24 @@ pub(super) struct Fact {
     pub(super) hidden: bool,
 }
 
-/// All decided messages between the low edge and now: about 100 bytes each, and as much again in the table of authors.
+impl Fact {
+    /// Whether it can be found by author and number: it has an author, or is in the log and may have to be pruned.
+    fn is_placed(&self) -> bool {
+        !self.hidden && (self.author > 0 || self.bytes > 0)
+    }
+}
+
+/// Author, sequence number, first bytes of the id: up to two messages have the first two in common.
+type Place = (u64, u64, u64);
+
+/// All decided messages between the low edge and now: about 100 bytes each.
 ///
 /// The low edge only rises; points below it are gone logically at once, physically in slices.
 #[derive(Debug, Default)]
 pub struct Decided {
-    points: BTreeMap<Point, Fact>,
+    points: Sorted<Point, Fact>,
+    /// The dates of the messages, by author; without those that were displaced, or never were of a tracked author or in the log.
+    places: Sorted<Place, u64>,
     low_edge_ms: u64,
     logged: usize,
     bytes: u64,
@@ -41,7 +51,7 @@ impl Decided {
     /// Whether the message with this date and id has been decided.
     #[must_use]
     pub fn contains(&self, point: &Point) -> bool {
-        self.points.contains_key(point)
+        self.points.get(point).is_some()
     }
 
     /// Whether the message with this date and id is in the log, so that it can be served.
@@ -82,9 +92,9 @@ impl Decided {
 
     /// The points from `from` up to `to` (exclusive) that nodes compare, ascending.
     pub fn range(&self, from: Point, to: Point) -> impl Iterator<Item = Point> {
-        let to = to.max(from);
         self.points
-            .range((Bound::Included(from), Bound::Excluded(to.max(from))))
+            .range_from(from)
+            .take_while(move |(point, _)| *point < to)
             .filter(|(_, fact)| !fact.hidden)
             .map(|(point, _)| *point)
     }
@@ -92,29 +102,86 @@ impl Decided {
     /// The point with `n` newer ones above it; `None` if there are not that many.
     #[must_use]
     pub fn nth_newest(&self, n: usize) -> Option<Point> {
-        self.points.keys().rev().nth(n).copied()
+        let before = self.points.len().checked_sub(n)?.checked_sub(1)?;
+        self.nth_oldest(before)
     }
 
     pub(super) fn nth_oldest(&self, n: usize) -> Option<Point> {
-        self.points.keys().nth(n).copied()
+        self.points.nth(n).map(|(point, _)| *point)
     }
 
+    /// Adds a message that is not in the set.
     pub(super) fn insert(&mut self, point: Point, fact: Fact) {
-        let old = self.points.insert(point, fact);
-        self.account(old, -1);
-        self.account(Some(fact), 1);
+        if let Some(old) = self.points.insert(point, fact) {
+            self.unaccount(old);
+        }
+        if fact.bytes > 0 {
+            self.logged += 1;
+            self.bytes += u64::from(fact.bytes);
+        }
+        if fact.is_placed() {
+            self.places.insert(place(&point, &fact), point.unix_ms);
+        }
     }
 
     /// Takes a message out of the log; it stays decided. Returns what it took.
-    pub(super) fn unlog(&mut self, point: &Point, hide: bool) -> u32 {
+    pub(super) fn unlog(&mut self, point: &Point) -> u32 {
         let Some(fact) = self.points.get_mut(point) else {
             return 0;
         };
         let old = *fact;
         fact.bytes = 0;
-        fact.hidden |= hide;
-        self.account(Some(old), -1);
+        self.unaccount(old);
         old.bytes
+    }
+
+    /// Takes a message out of the log and out of what nodes compare; it stays decided. Returns what it took.
+    pub(super) fn hide(&mut self, point: &Point) -> u32 {
+        if let Some(fact) = self.points.get_mut(point) {
+            fact.hidden = true;
+            let place = place(point, fact);
+            self.places.remove(&place);
+        }
+        self.unlog(point)
+    }
+
+    /// Whether a message of this author and number was decided.
+    pub(super) fn has(&self, author: u64, seq: u64) -> bool {
+        self.places
+            .range_from((author, seq, 0))
+            .next()
+            .is_some_and(|((other, found, _), _)| (*other, *found) == (author, seq))
+    }
+
+    /// The messages of this author and number that were decided and not displaced.
+    pub(super) fn versions(&self, author: u64, seq: u64) -> impl Iterator<Item = Point> {
+        self.places
+            .range_from((author, seq, 0))
+            .take_while(move |((other, found, _), _)| (*other, *found) == (author, seq))
+            .filter_map(|(place, unix_ms)| self.point(place, *unix_ms))
+    }
+
+    /// The logged message of this author with the least number from `from` on.
+    pub(super) fn oldest_logged(&self, author: u64, from: u64) -> Option<(u64, Point)> {
+        self.places
+            .range_from((author, from, 0))
+            .take_while(|((other, _, _), _)| *other == author)
+            .filter_map(|(place, unix_ms)| Some((place.1, self.point(place, *unix_ms)?)))
+            .find(|(_, point)| self.is_logged(point))
+    }
+
+    /// The whole point of a place.
+    fn point(&self, (author, seq, prefix): &Place, unix_ms: u64) -> Option<Point> {
+        let mut from = Point {
+            unix_ms,
+            id: [0; 32],
+        };
+        from.id[..8].copy_from_slice(&prefix.to_be_bytes());
+        self.points
+            .range_from(from)
+            .take_while(|(point, _)| point.unix_ms == unix_ms && point.id[..8] == from.id[..8])
+            .find(|(_, fact)| (fact.author, fact.seq) == (*author, *seq))
+            .map(|(point, _)| *point)
     }
 
     /// Raises the edge; a lower one changes nothing.
@@ -125,30 +192,33 @@ impl Decided {
     /// Whether something lies below the edge.
     pub(super) fn sweepable(&self) -> bool {
         self.points
-            .first_key_value()
+            .first()
             .is_some_and(|(point, _)| point.unix_ms < self.low_edge_ms)
     }
 
     /// Removes and returns the oldest point if it lies below the edge.
-    pub(super) fn sweep(&mut self) -> Option<(Point, Fact)> {
+    pub(super) fn sweep(&mut self) -> Option<Fact> {
         if !self.sweepable() {
             return None;
         }
         let (point, fact) = self.points.pop_first()?;
-        self.account(Some(fact), -1);
-        Some((point, fact))
+        self.unaccount(fact);
+        if !fact.hidden {
+            self.places.remove(&place(&point, &fact));
+        }
+        Some(fact)
     }
 
-    fn account(&mut self, fact: Option<Fact>, sign: i8) {
-        let Some(bytes) = fact.map(|fact| fact.bytes).filter(|bytes| *bytes > 0) else {
-            return;
-        };
-        if sign > 0 {
-            self.logged += 1;
-            self.bytes += u64::from(bytes);
-        } else {
+    fn unaccount(&mut self, fact: Fact) {
+        if fact.bytes > 0 {
             self.logged -= 1;
-            self.bytes -= u64::from(bytes);
+            self.bytes -= u64::from(fact.bytes);
         }
     }
+}
+
+fn place(point: &Point, fact: &Fact) -> Place {
+    let mut prefix = [0; 8];
+    prefix.copy_from_slice(&point.id[..8]);
+    (fact.author, fact.seq, u64::from_be_bytes(prefix))
 }

@@ -66,7 +66,7 @@ impl Messages {
             self.decided.insert(worst, fact);
             return;
         }
-        let bytes = self.decided.unlog(&worst, true);
+        let bytes = self.decided.hide(&worst);
         self.authors.unlogged(author, bytes);
         if let Some(at) = self.ready.iter().position(|ready| ready.message.id == id) {
             // Not delivered yet: then it never is.
@@ -93,7 +93,9 @@ impl Messages {
             return;
         }
         let beside = self.authors.number(self.me.as_bytes()).is_some_and(|me| {
-            self.authors.standing(me, arrival.header.seq, &arrival.id) != Standing::Alone
+            self.authors
+                .standing(me, arrival.header.seq, &arrival.id, &self.decided)
+                != Standing::Alone
         });
         if arrival.header.seq >= self.first_seq || beside {
             cx.stats.messages.clones += 1;

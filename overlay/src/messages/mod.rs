@@ -17,6 +17,7 @@ mod reserve;
 mod restore;
 mod retention;
 mod shares;
+mod sorted;
 #[cfg(test)]
 mod tests;
 mod topic;
@@ -214,7 +215,7 @@ pub struct Config {
     pub max_bytes: u64,
     /// Most messages in the log (1,000,000).
     pub max_messages: usize,
-    /// Most ids in the seen set, pruned ones included (1,500,000; about 200 bytes each). When it is full the low edge
+    /// Most ids in the seen set, pruned ones included (1,500,000; about 100 bytes each). When it is full the low edge
     /// rises, but never above the last three minutes; beyond that, whoever holds more than a fair share is refused.
     pub max_decided: usize,
     /// Topics that have a validator: their messages wait for the application's verdict.
@@ -234,7 +235,7 @@ pub struct Config {
     /// Most bytes that wait, over all authors (16 MiB).
     pub max_held_bytes: usize,
     /// Most authors whose order is tracked (65,536). Beyond it the one heard of least recently is forgotten, fresh ones
-    /// first; its next message may wait for `hold` and be marked as a gap.
+    /// first: its messages leave the log, and its next one may wait for `hold` and be marked as a gap.
     pub max_authors: usize,
     /// An author is fresh, and shares the quota of the link it came in by, until it has been known this long (10 min).
     pub established_after: Duration,

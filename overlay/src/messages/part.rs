@@ -119,7 +119,7 @@ impl Messages {
         let author = self.track(&arrival, cx);
         if self
             .authors
-            .standing(author, arrival.header.seq, &arrival.id)
+            .standing(author, arrival.header.seq, &arrival.id, &self.decided)
             != Standing::Surplus
         {
             self.place(author, arrival, Fate::Drop, cx);
@@ -128,9 +128,9 @@ impl Messages {
 
     fn track(&mut self, arrival: &Arrival, cx: &mut Cx<'_>) -> u64 {
         let entry = arrival.from.map(|(_, peer)| peer);
-        let (author, evicted) = self
-            .authors
-            .track(&arrival.header.author, entry, cx.now.mono);
+        let (author, evicted) =
+            self.authors
+                .track(&arrival.header.author, entry, cx.now.mono, &self.decided);
         if let Some(evicted) = evicted {
             cx.stats.messages.authors_evicted += 1;
             self.append_all(evicted, cx);
@@ -142,7 +142,10 @@ impl Messages {
     pub(super) fn accept(&mut self, arrival: Arrival, cx: &mut Cx<'_>) -> bool {
         let author = self.track(&arrival, cx);
         let seq = arrival.header.seq;
-        let equivocation = match self.authors.standing(author, seq, &arrival.id) {
+        let equivocation = match self
+            .authors
+            .standing(author, seq, &arrival.id, &self.decided)
+        {
             Standing::Alone => false,
             Standing::Second(other) => {
                 cx.stats.messages.equivocations += 1;
@@ -181,15 +184,17 @@ impl Messages {
     /// Appends a message, or lets it wait for its author's previous one.
     fn place(&mut self, author: u64, arrival: Arrival, fate: Fate, cx: &mut Cx<'_>) {
         let (seq, prev) = (arrival.header.seq, arrival.header.prev_seq);
-        if let Some(gap) = self.authors.in_order(author, seq, prev) {
+        if let Some(gap) = self.authors.in_order(author, seq, prev, &self.decided) {
             let release = Release { arrival, gap, fate };
             self.append(release, cx);
-            let ready = self.authors.ready(author);
+            let ready = self.authors.ready(author, &self.decided);
             self.append_all(ready, cx);
         } else {
             cx.stats.messages.held += 1;
             self.pending.insert(arrival.id);
-            let overflow = self.authors.hold(author, arrival, fate, cx.now.mono);
+            let overflow = self
+                .authors
+                .hold(author, arrival, fate, cx.now.mono, &self.decided);
             cx.stats.messages.held_overflow += overflow.len() as u64;
             self.append_all(overflow, cx);
         }
@@ -218,7 +223,7 @@ impl Messages {
             hidden: false,
         };
         self.decided.insert(point, fact);
-        self.authors.decided(author, fact.seq, point, bytes);
+        self.authors.decided(author, fact.seq, bytes);
         let Fate::Deliver { equivocation } = fate else {
             cx.persist(Row::Decided {
                 id: arrival.id,
@@ -297,7 +302,7 @@ impl Messages {
     pub fn on_timeout(&mut self, cx: &mut Cx<'_>) {
         let now = cx.now.mono;
         loop {
-            let expired = self.authors.expired(now);
+            let expired = self.authors.expired(now, &self.decided);
             if expired.is_empty() {
                 break;
             }

@@ -51,7 +51,7 @@ impl Messages {
         let mut messages = Self {
             me,
             decided: Decided::new(edge),
-            authors: Authors::new(limits),
+            authors: Authors::new(limits, now.mono),
             pending: BTreeSet::new(),
             verdicts: Verdicts::new(
                 config.max_verdicts,
@@ -87,9 +87,9 @@ impl Messages {
             if point.unix_ms < self.decided.low_edge_ms() || self.decided.contains(&point) {
                 continue;
             }
-            let (author, _) = self
-                .authors
-                .track(message.author.as_bytes(), None, now.mono);
+            let (author, _) =
+                self.authors
+                    .track(message.author.as_bytes(), None, now.mono, &self.decided);
             let fact = Fact {
                 author,
                 seq: message.seq,
@@ -97,7 +97,7 @@ impl Messages {
                 hidden: false,
             };
             self.decided.insert(point, fact);
-            self.authors.decided(author, fact.seq, point, fact.bytes);
+            self.authors.decided(author, fact.seq, fact.bytes);
         }
         for (id, unix_ms) in &restored.decided {
             let point = Point {

@@ -8,6 +8,7 @@ use super::part::Messages;
 use crate::action::Row;
 use crate::cx::Cx;
 use crate::messages::LIVE_MARGIN_MS;
+use crate::wire::Point;
 
 /// How often the edge follows the clock.
 const EDGE_EVERY: Duration = Duration::from_secs(60);
@@ -34,6 +35,8 @@ impl Messages {
         }
         self.squeeze_check = now.mono + PAUSE;
         self.sweep(cx);
+        let doomed = self.authors.prune_doomed(SLICE, &mut self.decided);
+        self.forget(&doomed, cx);
         self.prune(cx);
         if self.decided.len() > self.config.max_decided && !self.decided.sweepable() {
             // The seen set is full: only the edge can make room, nothing above it is ever forgotten.
@@ -57,6 +60,7 @@ impl Messages {
 
     fn is_over(&self) -> bool {
         self.decided.sweepable()
+            || !self.authors.doomed.is_empty()
             || self.decided.len() > self.config.max_decided
             || self.log_is_over() && self.ready.is_empty()
     }
@@ -93,12 +97,11 @@ impl Messages {
 
     fn sweep(&mut self, cx: &mut Cx<'_>) {
         for _ in 0..SLICE {
-            let Some((point, fact)) = self.decided.sweep() else {
+            let Some(fact) = self.decided.sweep() else {
                 return;
             };
             cx.stats.messages.forgotten += 1;
-            self.authors
-                .forget(fact.author, fact.seq, &point, fact.bytes);
+            self.authors.forget(fact.author, fact.seq, fact.bytes);
         }
     }
 
@@ -118,25 +121,26 @@ impl Messages {
         } else {
             0
         };
-        let decided = &mut self.decided;
-        let pruned = self
-            .authors
-            .prune(excess, count, SLICE, |point| decided.unlog(point, false));
-        cx.stats.messages.pruned += pruned.len() as u64;
+        let pruned = self.authors.prune(excess, count, SLICE, &mut self.decided);
+        if pruned.is_empty() && !self.squeeze(SLICE, cx) {
+            self.squeeze_check = cx.now.mono + Duration::from_secs(1);
+        }
+        self.forget(&pruned, cx);
+    }
+
+    /// Tells the store what left the log.
+    fn forget(&mut self, pruned: &[Point], cx: &mut Cx<'_>) {
         if pruned.is_empty() {
-            // All of it belongs to authors no longer tracked: the oldest go.
-            if !self.squeeze(SLICE, cx) {
-                self.squeeze_check = cx.now.mono + Duration::from_secs(1);
-            }
             return;
         }
+        cx.stats.messages.pruned += pruned.len() as u64;
+        self.stored_edge_ms = self.stored_edge_ms.max(self.decided.low_edge_ms());
         cx.persist(Row::Forget {
-            low_edge_ms: self.stored_edge_ms.max(self.decided.low_edge_ms()),
+            low_edge_ms: self.stored_edge_ms,
             pruned: pruned
                 .iter()
                 .map(|point| MessageId::from_bytes(point.id))
                 .collect(),
         });
-        self.stored_edge_ms = self.stored_edge_ms.max(self.decided.low_edge_ms());
     }
 }

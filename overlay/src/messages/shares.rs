@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use crypto::PeerId;
 
 use super::authors::Authors;
+use super::decided::Decided;
 use crate::wire::Point;
 
 /// What somebody takes.
@@ -75,14 +76,13 @@ impl Authors {
     }
 
     /// Which messages to prune so that `excess` bytes and `count` messages leave the log, at most `most`: always the oldest
-    /// (by sequence number) of the author with most bytes in the account with most bytes. `unlog` takes a message out of
-    /// the log and tells what it took, 0 = it was not there.
+    /// (by sequence number) of the author with most bytes in the account with most bytes.
     pub(super) fn prune(
         &mut self,
         mut excess: u64,
         mut count: usize,
         most: usize,
-        mut unlog: impl FnMut(&Point) -> u32,
+        decided: &mut Decided,
     ) -> Vec<Point> {
         let mut accounts: BTreeMap<Account, (u64, BinaryHeap<(u64, u64)>)> = BTreeMap::new();
         for (number, author) in &self.authors {
@@ -108,7 +108,7 @@ impl Authors {
             let Some((bytes, number)) = authors.pop() else {
                 continue;
             };
-            let Some((point, size)) = self.oldest(number, &mut unlog) else {
+            let Some((point, size)) = self.oldest(number, decided) else {
                 if !authors.is_empty() {
                     heap.push((sum, account));
                 }
@@ -124,23 +124,33 @@ impl Authors {
         pruned
     }
 
-    /// Takes the logged message of least sequence number out of the log.
-    fn oldest(
-        &mut self,
-        number: u64,
-        unlog: &mut impl FnMut(&Point) -> u32,
-    ) -> Option<(Point, u32)> {
-        let author = self.authors.get_mut(&number)?;
-        for (seq, versions) in author.versions.range(author.prune_from..) {
-            for point in versions.points() {
-                let size = unlog(point);
-                if size > 0 {
-                    author.prune_from = *seq;
-                    return Some((*point, size));
-                }
+    /// Takes messages of evicted authors out of the log, at most `most`.
+    pub(super) fn prune_doomed(&mut self, most: usize, decided: &mut Decided) -> Vec<Point> {
+        let mut pruned = Vec::new();
+        let mut from = 0;
+        while pruned.len() < most
+            && let Some(number) = self.doomed.front()
+        {
+            if let Some((seq, point)) = decided.oldest_logged(*number, from) {
+                from = seq;
+                decided.unlog(&point);
+                pruned.push(point);
+            } else {
+                from = 0;
+                self.doomed.pop_front();
             }
         }
-        author.prune_from = u64::MAX;
-        None
+        pruned
+    }
+
+    /// Takes the logged message of least sequence number out of the log.
+    fn oldest(&mut self, number: u64, decided: &mut Decided) -> Option<(Point, u32)> {
+        let author = self.authors.get_mut(&number)?;
+        let Some((seq, point)) = decided.oldest_logged(number, author.prune_from) else {
+            author.prune_from = u64::MAX;
+            return None;
+        };
+        author.prune_from = seq;
+        Some((point, decided.unlog(&point)))
     }
 }

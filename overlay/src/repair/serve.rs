@@ -1,7 +1,7 @@
 //! Serving what others ask for: in the order asked, within a budget per link, as their lane has room.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use crypto::MessageId;
@@ -15,6 +15,8 @@ use crate::wire::{self, Bounded, FetchMissing, Gossip, MAX_FETCH, MAX_FRAME, Mes
 
 /// Rows read ahead for one link.
 const READ_AHEAD: usize = 8;
+/// Until it is looked again whether the store is free.
+const RETRY: Duration = Duration::from_millis(5);
 /// What an id that is not here costs of a link's budget, bytes: nobody asks for many of them in good faith.
 const MISS_COST: u64 = 4096;
 
@@ -157,72 +159,91 @@ impl Serve {
             return;
         };
         customer.wake = None;
-        loop {
-            // Read ahead, in order.
-            let mut ahead = 0;
-            for (id, slot) in customer.queue.iter_mut().take(READ_AHEAD) {
-                match slot {
-                    Slot::Waiting => {
-                        if self.held >= cx.config.repair.max_loads {
-                            // Not before others have sent theirs; look again soon.
-                            customer.wake = Some(cx.now.mono + std::time::Duration::from_millis(5));
-                            break;
-                        }
-                        self.held += 1;
-                        if let Some(frame) = messages.frame(id) {
-                            *slot = Slot::Ready(frame);
-                            continue;
-                        }
-                        let token = cx.out.token();
-                        cx.out.push(Action::Load {
-                            token,
-                            key: Key::Message(*id),
-                        });
-                        cx.stats.repair.loads += 1;
-                        self.loads.insert(token, (link, *id));
-                        *slot = Slot::Loading;
-                    }
-                    Slot::Loading | Slot::Ready(_) | Slot::Missing => ahead += 1,
-                }
-                if ahead >= READ_AHEAD {
+        let mut blocked = false;
+        while let Some((id, slot)) = customer.queue.front() {
+            let frame = match slot {
+                Slot::Ready(frame) => Some(frame.clone()),
+                Slot::Waiting => messages.frame(id),
+                Slot::Loading | Slot::Missing => None,
+            };
+            if let Some(frame) = frame {
+                let size = frame.len() as u64;
+                if cx.out.room(link, Lane::Bulk) < frame.len() + FRAME_OVERHEAD {
+                    blocked = true; // on_room comes
                     break;
                 }
-            }
-            let Some((id, slot)) = customer.queue.front() else {
+                if !customer.budget.take(size, cx.now.mono) {
+                    customer.wake = customer.budget.ready_at(size);
+                    blocked = true;
+                    break;
+                }
+                cx.send_bytes(link, Lane::Bulk, frame);
+                cx.stats.repair.served += 1;
+                cx.stats.repair.served_bytes += size;
+            } else if matches!(slot, Slot::Missing) {
+                let id = id.to_bytes();
+                cx.stats.repair.not_served += 1;
+                customer.refuse(id);
+                let cost = MISS_COST.min(customer.budget.available(cx.now.mono));
+                customer.budget.take(cost, cx.now.mono);
+            } else {
                 break;
-            };
-            match slot {
-                Slot::Waiting | Slot::Loading => break,
-                Slot::Missing => {
-                    let id = id.to_bytes();
-                    cx.stats.repair.not_served += 1;
-                    customer.refuse(id);
-                    let cost = MISS_COST.min(customer.budget.available(cx.now.mono));
-                    customer.budget.take(cost, cx.now.mono);
-                }
-                Slot::Ready(frame) => {
-                    let size = frame.len() as u64;
-                    if cx.out.room(link, Lane::Bulk) < frame.len() + FRAME_OVERHEAD {
-                        break; // on_room comes
-                    }
-                    if !customer.budget.take(size, cx.now.mono) {
-                        customer.wake = customer.budget.ready_at(size);
-                        break;
-                    }
-                    let frame = frame.clone();
-                    cx.send_bytes(link, Lane::Bulk, frame);
-                    self.held -= 1;
-                    cx.stats.repair.served += 1;
-                    cx.stats.repair.served_bytes += size;
-                }
             }
-            customer.queue.pop_front();
+            if let Some((_, Slot::Ready(_))) = customer.queue.pop_front() {
+                self.held -= 1;
+            }
         }
-        customer.send_refusals(link, cx);
+        if blocked {
+            self.held -= customer.put_back();
+        } else {
+            self.read_ahead(link, messages, cx);
+        }
+        if let Some(customer) = self.links.get_mut(&link) {
+            customer.send_refusals(link, cx);
+        }
+    }
+
+    /// Asks the store for the next few rows of a link, in order.
+    fn read_ahead(&mut self, link: LinkId, messages: &Messages, cx: &mut Cx<'_>) {
+        let Some(customer) = self.links.get_mut(&link) else {
+            return;
+        };
+        for (id, slot) in customer.queue.iter_mut().take(READ_AHEAD) {
+            if !matches!(slot, Slot::Waiting) || messages.frame(id).is_some() {
+                continue;
+            }
+            if self.held >= cx.config.repair.max_loads {
+                // Others are first.
+                customer.wake = Some(cx.now.mono + RETRY);
+                return;
+            }
+            let token = cx.out.token();
+            cx.out.push(Action::Load {
+                token,
+                key: Key::Message(*id),
+            });
+            cx.stats.repair.loads += 1;
+            self.loads.insert(token, (link, *id));
+            self.held += 1;
+            *slot = Slot::Loading;
+        }
     }
 }
 
 impl Customer {
+    /// Gives up the rows that were read, to be read again: who does not read must not keep others from being served.
+    /// Returns how many.
+    fn put_back(&mut self) -> usize {
+        let mut rows = 0;
+        for (_, slot) in self.queue.iter_mut().take(READ_AHEAD) {
+            if matches!(slot, Slot::Ready(_)) {
+                *slot = Slot::Waiting;
+                rows += 1;
+            }
+        }
+        rows
+    }
+
     fn refuse(&mut self, id: [u8; 32]) {
         // One frame's worth; who asks for more than the queue holds is not owed an answer to each.
         if self.missing.len() < MAX_FETCH {

@@ -149,6 +149,39 @@ fn many_fresh_keys_behind_one_link_weigh_as_one() {
 }
 
 #[test]
+fn a_flood_of_authors_takes_its_own_messages_out_of_the_log() {
+    let config = Config {
+        max_authors: 8,
+        max_bytes: 300_000,
+        established_after: Duration::from_secs(60),
+        ..Config::default()
+    };
+    let mut node = Node::ready(config);
+    node.receive(&large(1, 1, START), false);
+    node.wait(Duration::from_secs(60));
+    for n in 2..=12 {
+        node.receive(&large(1, n, START), false);
+    }
+    // Half of them come with a hole before them, and are appended only when their author is evicted.
+    for author in 100..200 {
+        let key = identity(author);
+        let prev = u64::from(author % 2);
+        let message = sign(header(&key, 2, prev, &entries(2, 0, 10_000)), &key);
+        node.receive_from(4, gossip(&message), false);
+        node.wait(Duration::from_millis(1));
+        node.store();
+        assert!(node.messages.decided().bytes() <= 310_500);
+    }
+    for n in 1..=12 {
+        let message = large(1, n, START);
+        let point = point_of(&message, &id(&message));
+        assert!(node.messages.decided().is_logged(&point), "{n}");
+    }
+    node.wait(Duration::from_secs(2));
+    assert_eq!(node.messages.decided().len(), 112);
+}
+
+#[test]
 fn a_log_with_too_many_messages_is_shortened_too() {
     let config = Config {
         max_messages: 64,

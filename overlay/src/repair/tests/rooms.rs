@@ -367,3 +367,43 @@ fn edges_and_clocks_that_differ_are_no_difference() {
     let frames = world.frames_of(wire::tag::RECONCILE);
     assert!(frames < 60, "{frames}");
 }
+
+#[test]
+fn who_does_not_read_keeps_nobody_from_being_served() {
+    let mut world = World::new(2);
+    world.nodes[0].bench.config.repair.max_loads = 8;
+    let all: Vec<_> = (1..=20)
+        .map(|n| message(&identity(50), n, n - 1, 1_000_000 - n * 1000))
+        .collect();
+    for message in &all {
+        world.nodes.iter_mut().for_each(|node| node.has(message));
+    }
+    world.run(Duration::from_secs(61)); // out of the cache
+    let links: Vec<_> = (0..6).map(|_| world.connect(1, 0)).collect();
+    let node = &mut world.nodes[0];
+    let mut served = 0;
+    for link in &links {
+        let stalls = *link != links[5];
+        if stalls {
+            node.bench.out.set_room(*link, Lane::Bulk, 100);
+        }
+        let fetch = wire::Fetch {
+            ids: Bounded::truncated(all.iter().map(|message| message.id.to_bytes()).collect()),
+        };
+        node.repair
+            .on_fetch(*link, fetch, &node.messages, &mut node.bench.cx())
+            .unwrap();
+        let sent = node.act();
+        assert!(sent.iter().all(|(to, _, _)| to == link));
+        assert_eq!(sent.len(), if stalls { 0 } else { 20 });
+        served += sent.len();
+    }
+    assert_eq!(served, 20);
+    // When they read again they are served too.
+    for link in &links[..5] {
+        node.bench.out.set_room(*link, Lane::Bulk, 100_000);
+        node.repair
+            .on_room(*link, Lane::Bulk, &node.messages, &mut node.bench.cx());
+        assert_eq!(node.act().len(), 20);
+    }
+}
