@@ -21,6 +21,8 @@ pub mod peers;
 pub mod repair;
 pub mod restored;
 pub mod sampling;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod stats;
 pub mod status;
 #[cfg(test)]

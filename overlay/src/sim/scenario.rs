@@ -1,0 +1,434 @@
+//! What to simulate: a description that people can write, and what is wrong with one.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// A world and what happens in it. All keys are on one level, so that each can be set from a command line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Scenario {
+    /// Its name on the command line.
+    pub name: String,
+    /// What question it answers, in a sentence or two.
+    pub about: String,
+
+    /// Nodes in all, hostile ones included.
+    pub nodes: usize,
+    /// Fraction of `nodes` that are hostile, 0 to 0.9.
+    pub byzantine: f64,
+    /// Simulated seconds.
+    pub duration_s: f64,
+    /// Figures over time are taken every so many seconds, and the end figures are means over the last quarter of them where it says so.
+    pub measure_every_s: f64,
+
+    /// Whether nodes begin with empty memories or with memories filled by an ideal sampler.
+    pub start: Start,
+    /// Nodes start evenly spread over so many seconds.
+    pub join_s: f64,
+    /// Honest, long-lived nodes that every other node is configured with as seeds.
+    pub seeds: usize,
+    /// How the addresses of nodes are spread over prefixes.
+    pub addresses: Addresses,
+    /// Fraction of honest nodes that cannot be dialled from outside, 0 to 1.
+    pub undialable: f64,
+
+    /// One-way delays between places, least and most, milliseconds.
+    pub delay_ms: (f64, f64),
+    /// Standard deviation of the logarithm of the jitter factor on each packet's delay.
+    pub jitter: f64,
+    /// Probability that a packet is lost, 0 to 0.5. On a stream it costs a retransmission.
+    pub loss: f64,
+    /// Probability that a datagram arrives twice, 0 to 0.5.
+    pub duplicate: f64,
+    /// Probability that a datagram is held back behind later ones, 0 to 0.5.
+    pub reorder: f64,
+    /// What a node can send, bytes per second; 0 = no limit.
+    pub uplink: u64,
+
+    /// What the hostile nodes do.
+    pub adversary: Adversary,
+    /// Exchanges that a hostile node starts per period (F), for those that flood.
+    pub force: f64,
+    /// Honest nodes that a targeted attack aims at.
+    pub victims: usize,
+    /// Fraction of an honest node's first contacts that are hostile, 0 to 1 (beside the seeds; 0 = seeds only).
+    pub poisoned: f64,
+    /// First contacts of an honest node when `poisoned` is above 0.
+    pub contacts: usize,
+    /// How the addresses of hostile nodes are spread.
+    pub hostile_addresses: HostileAddresses,
+    /// Hostile nodes behave until this second.
+    pub attack_at_s: f64,
+
+    /// New nodes per second (Poisson).
+    pub joins_per_s: f64,
+    /// Mean length of a session, seconds; 0 = nobody leaves.
+    pub session_mean_s: f64,
+    /// Shape of the Weibull distribution of sessions; below 1 = many short ones.
+    pub session_shape: f64,
+    /// What happens when.
+    pub events: Vec<Event>,
+
+    /// What the honest nodes are.
+    pub player: Player,
+    /// Slots of the memory (m); 0 = the node's default, here and below.
+    pub slots: usize,
+    /// Records asked for in an exchange (L).
+    pub list: u8,
+    /// Records asked for while young.
+    pub list_young: u8,
+    /// Records pushed with a call.
+    pub push: usize,
+    /// Mean time between exchanges, seconds.
+    pub period_s: f64,
+    /// Exchanges per reset of a slot.
+    pub exchanges_per_reset: u32,
+    /// Outbound neighbors (RF).
+    pub outbound: usize,
+    /// Most inbound neighbors.
+    pub inbound: usize,
+    /// Rules of the sampling that are switched off, to see what they are good for.
+    pub without: Vec<Rule>,
+
+    /// What the figures must reach.
+    pub bars: Vec<Bar>,
+}
+
+/// How memories begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Start {
+    /// Empty: nodes join through their seeds.
+    #[default]
+    Cold,
+    /// Filled by an ideal sampler, with neighbors drawn from it.
+    Warm,
+}
+
+/// How addresses are spread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Addresses {
+    /// No groups count: the preset `local`.
+    #[default]
+    Local,
+    /// Each node in a /16 of its own, as far as they go.
+    Flat,
+    /// A Zipf distribution over 120 /8, then over their /16.
+    Zipf,
+}
+
+/// How hostile addresses are spread, where groups count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HostileAddresses {
+    /// As those of honest nodes.
+    #[default]
+    AsHonest,
+    /// All in one /24.
+    OneSlash24,
+    /// All in one /16.
+    OneSlash16,
+    /// Over the prefixes of one large operator: 5,739 blocks in few /8.
+    LargestAs,
+}
+
+/// What hostile nodes do. Each speaks the real codec and reads no honest state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Adversary {
+    /// Nothing: they are ordinary nodes, only counted.
+    #[default]
+    Honest,
+    /// Start `force` exchanges per period each, push and answer with hostile records only.
+    Flood,
+    /// Answer with hostile records only; start as many exchanges as an honest node.
+    Lie,
+    /// Keep to the protocol, but hand on hostile records only and drop honest ones.
+    SilentBias,
+    /// As `Flood`, all effort at the `victims`.
+    Targeted,
+    /// As `SilentBias` until `attack_at_s`, then as `Flood`.
+    Delayed,
+    /// Hand on old records of others.
+    Replay,
+    /// Hand on records of their own that point at a victim's address.
+    AddressPoison,
+    /// Hand on signed records of identities at addresses where nobody is.
+    Invent,
+    /// Accept, then never answer.
+    Refuse,
+}
+
+/// What honest nodes are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Player {
+    /// The node itself.
+    #[default]
+    Overlay,
+    /// Cyclon (Voulgaris, Gavidia, van Steen 2005), for comparison.
+    Cyclon,
+    /// The push-pull framework of Jelasity et al. 2007 with healer settings, for comparison.
+    Healer,
+    /// The same with swapper settings.
+    Swapper,
+    /// Ranked slots that believe the first callers of a round up to a cap, for comparison.
+    NaiveCap,
+}
+
+/// A rule of the sampling that can be switched off in a simulation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// Slots rank address prefixes before ids.
+    PrefixRank,
+    /// Only what this node dialled itself enters the memory.
+    OwnDial,
+    /// Lists count only from exchanges that this node started.
+    OwnExchanges,
+    /// At most one reset in five exchanges.
+    SlowReset,
+    /// Callers beyond what can be dialled back go through a uniform reservoir over distinct identities.
+    Reservoir,
+    /// A source has at most a few untested candidates.
+    SourceQuota,
+    /// The exchange goes to the member whose proof is oldest.
+    OldestFirst,
+    /// The fast start while young.
+    FastStart,
+    /// Outbound and inbound neighbors are separate pools.
+    SeparatePools,
+}
+
+/// Something that happens at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Event {
+    /// When, simulated seconds.
+    pub at_s: f64,
+    /// What, as in `what.crash.fraction = 0.8` or `what = "restart"`.
+    pub what: Happening,
+}
+
+/// What can happen to a world.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Happening {
+    /// A fraction of the honest nodes dies at once, without a word.
+    Crash {
+        /// 0 to 1.
+        fraction: f64,
+    },
+    /// Those that crashed start again with what they had stored.
+    Restart,
+    /// A fraction of the honest nodes stands still for a while.
+    Stall {
+        /// 0 to 1.
+        fraction: f64,
+        /// Seconds.
+        for_s: f64,
+    },
+    /// The network falls into groups that cannot reach each other.
+    Partition {
+        /// Size of each group as a fraction of all; they add up to 1.
+        groups: Vec<f64>,
+        /// Only from the first group to the others nothing passes.
+        #[serde(default)]
+        one_way: bool,
+    },
+    /// All partitions end.
+    Heal,
+    /// So many new nodes join at once, spread over some seconds.
+    Join {
+        /// How many.
+        nodes: usize,
+        /// Over so many seconds.
+        over_s: f64,
+    },
+}
+
+/// What a figure must reach.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bar {
+    /// Name of the figure.
+    pub metric: String,
+    /// It must not exceed this.
+    #[serde(default)]
+    pub most: Option<f64>,
+    /// It must not fall below this.
+    #[serde(default)]
+    pub least: Option<f64>,
+}
+
+impl Default for Scenario {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            about: String::new(),
+            nodes: 1000,
+            byzantine: 0.0,
+            duration_s: 3600.0,
+            measure_every_s: 60.0,
+            start: Start::Cold,
+            join_s: 10.0,
+            seeds: 3,
+            addresses: Addresses::Local,
+            undialable: 0.0,
+            delay_ms: (5.0, 110.0),
+            jitter: 0.1,
+            loss: 0.0,
+            duplicate: 0.0,
+            reorder: 0.0,
+            uplink: 0,
+            adversary: Adversary::Honest,
+            force: 1.0,
+            victims: 0,
+            poisoned: 0.0,
+            contacts: 8,
+            hostile_addresses: HostileAddresses::AsHonest,
+            attack_at_s: 0.0,
+            joins_per_s: 0.0,
+            session_mean_s: 0.0,
+            session_shape: 0.5,
+            events: Vec::new(),
+            player: Player::Overlay,
+            slots: 0,
+            list: 0,
+            list_young: 0,
+            push: 0,
+            period_s: 0.0,
+            exchanges_per_reset: 0,
+            outbound: 0,
+            inbound: 0,
+            without: Vec::new(),
+            bars: Vec::new(),
+        }
+    }
+}
+
+/// Why a scenario cannot be run: the key and what is allowed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {problem}")]
+pub struct ScenarioError {
+    /// The key as it is written in the file.
+    pub key: &'static str,
+    /// What is allowed.
+    pub problem: String,
+}
+
+impl Scenario {
+    /// Checks every key against its range.
+    ///
+    /// # Errors
+    /// The first key out of range.
+    pub fn check(&self) -> Result<(), ScenarioError> {
+        let wrong = |key, problem: &str| {
+            Err(ScenarioError {
+                key,
+                problem: problem.to_owned(),
+            })
+        };
+        if !(2..=1_000_000).contains(&self.nodes) {
+            return wrong("nodes", "2 to 1000000");
+        }
+        for (key, value, most) in [
+            ("byzantine", self.byzantine, 0.9),
+            ("undialable", self.undialable, 1.0),
+            ("poisoned", self.poisoned, 1.0),
+            ("loss", self.loss, 0.5),
+            ("duplicate", self.duplicate, 0.5),
+            ("reorder", self.reorder, 0.5),
+        ] {
+            if !(0.0..=most).contains(&value) {
+                return wrong(key, &format!("a fraction from 0 to {most}"));
+            }
+        }
+        for (key, value, least, most) in [
+            ("duration_s", self.duration_s, 1.0, 1e7),
+            ("measure_every_s", self.measure_every_s, 0.1, 1e6),
+            ("join_s", self.join_s, 0.0, 1e6),
+            ("jitter", self.jitter, 0.0, 2.0),
+            ("force", self.force, 0.0, 1e4),
+            ("attack_at_s", self.attack_at_s, 0.0, 1e7),
+            ("joins_per_s", self.joins_per_s, 0.0, 1e5),
+            ("session_mean_s", self.session_mean_s, 0.0, 1e9),
+            ("session_shape", self.session_shape, 0.1, 10.0),
+            ("period_s", self.period_s, 0.0, 1e5),
+        ] {
+            if !(least..=most).contains(&value) {
+                return wrong(key, &format!("{least} to {most}"));
+            }
+        }
+        let (least, most) = self.delay_ms;
+        if !(1.0..=10_000.0).contains(&least) || !(least..=10_000.0).contains(&most) {
+            return wrong(
+                "delay_ms",
+                "two numbers from 1 to 10000, the smaller one first",
+            );
+        }
+        let honest = self.nodes - self.hostile();
+        if self.seeds == 0 || self.seeds > honest {
+            return wrong("seeds", "at least 1, at most as many as honest nodes");
+        }
+        if self.victims > honest {
+            return wrong("victims", "at most as many as honest nodes");
+        }
+        if self.adversary == Adversary::Targeted && self.victims == 0 {
+            return wrong("victims", "a targeted attack needs at least 1");
+        }
+        for event in &self.events {
+            event.check(self.duration_s)?;
+        }
+        Ok(())
+    }
+
+    /// How many of the nodes are hostile.
+    #[must_use]
+    pub fn hostile(&self) -> usize {
+        (self.nodes as f64 * self.byzantine).round() as usize
+    }
+
+    /// How long the run is.
+    #[must_use]
+    pub fn duration(&self) -> Duration {
+        Duration::from_secs_f64(self.duration_s)
+    }
+}
+
+impl Event {
+    fn check(&self, duration_s: f64) -> Result<(), ScenarioError> {
+        let wrong = |problem: &str| {
+            Err(ScenarioError {
+                key: "events",
+                problem: problem.to_owned(),
+            })
+        };
+        if !(0.0..=duration_s).contains(&self.at_s) {
+            return wrong("at_s lies within the duration");
+        }
+        match &self.what {
+            Happening::Crash { fraction } | Happening::Stall { fraction, .. }
+                if !(0.0..=1.0).contains(fraction) =>
+            {
+                wrong("a fraction from 0 to 1")
+            }
+            Happening::Stall { for_s, .. } if !(0.0..=1e6).contains(for_s) => {
+                wrong("for_s from 0 to 1000000")
+            }
+            Happening::Partition { groups, .. }
+                if groups.len() < 2
+                    || groups.iter().any(|part| !(0.0..=1.0).contains(part))
+                    || (groups.iter().sum::<f64>() - 1.0).abs() > 1e-6 =>
+            {
+                wrong("groups are two or more fractions that add up to 1")
+            }
+            Happening::Join { nodes, over_s } if *nodes == 0 || !(0.0..=1e6).contains(over_s) => {
+                wrong("a join has at least 1 node, over 0 to 1000000 seconds")
+            }
+            _ => Ok(()),
+        }
+    }
+}
