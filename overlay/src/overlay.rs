@@ -208,6 +208,41 @@ impl Overlay {
     }
 }
 
+/// What a simulation may look at.
+#[cfg(feature = "sim")]
+#[derive(Clone, Copy, Debug)]
+pub struct Rooms<'a> {
+    /// Records, archive, dials.
+    pub book: &'a Book,
+    /// Memory and samples.
+    pub view: &'a crate::sampling::View,
+    /// Connections.
+    pub links: &'a crate::neighbors::Links,
+}
+
+#[cfg(feature = "sim")]
+impl Overlay {
+    /// Shares the verdicts of signature checks with other simulated nodes.
+    pub fn share_verdicts(&mut self, memo: std::sync::Arc<crypto::VerdictMemo>) {
+        self.env.keys = KeyCache::shared(memo);
+    }
+
+    /// What a simulation may look at.
+    #[must_use]
+    pub fn rooms(&self) -> Rooms<'_> {
+        Rooms {
+            book: &self.parts.book,
+            view: self.parts.sampling.view(),
+            links: self.parts.neighbors.links(),
+        }
+    }
+
+    /// Takes the samples emitted since the last call.
+    pub fn take_emitted(&mut self) -> Vec<PeerId> {
+        self.parts.sampling.take_emitted()
+    }
+}
+
 impl Parts {
     fn input(&mut self, input: Input, cx: &mut Cx<'_>) {
         match input {

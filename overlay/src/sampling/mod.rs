@@ -229,6 +229,12 @@ impl Sampling {
         &self.view
     }
 
+    /// Takes the samples emitted since the last call.
+    #[cfg(feature = "sim")]
+    pub(crate) fn take_emitted(&mut self) -> Vec<PeerId> {
+        std::mem::take(&mut self.view.emitted)
+    }
+
     /// `n` distinct random peers; see [`View::sample`].
     #[must_use]
     pub fn sample(&self, n: usize, rng: &mut impl rand::Rng) -> Vec<PeerId> {

@@ -23,6 +23,9 @@ pub struct View {
     pub(super) memory: Memory,
     /// Emitted samples that are still proven, newest last; at most as many as there are slots.
     samples: VecDeque<PeerId>,
+    /// Every sample emitted since a simulation last took them.
+    #[cfg(feature = "sim")]
+    pub(crate) emitted: Vec<PeerId>,
 }
 
 impl View {
@@ -30,6 +33,8 @@ impl View {
         Self {
             memory: Memory::new(slots, preset, rng),
             samples: VecDeque::new(),
+            #[cfg(feature = "sim")]
+            emitted: Vec::new(),
         }
     }
 
@@ -109,6 +114,8 @@ impl View {
             self.samples.pop_front();
         }
         self.samples.push_back(peer);
+        #[cfg(feature = "sim")]
+        self.emitted.push(peer);
     }
 
     pub(super) fn forget(&mut self, peer: &PeerId) {

@@ -4,9 +4,14 @@
 //! comes from streams named by (seed, node, purpose), so a run repeats exactly, and switching one thing on does not shift the draws
 //! of another.
 
+pub mod cast;
 pub mod measure;
 pub mod outcome;
+mod run;
 pub mod scenario;
+mod watch;
+pub mod world;
 
-pub use outcome::Outcome;
+pub use outcome::{Outcome, Progress};
+pub use run::run;
 pub use scenario::{Scenario, ScenarioError};

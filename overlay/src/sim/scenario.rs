@@ -391,6 +391,14 @@ impl Scenario {
         (self.nodes as f64 * self.byzantine).round() as usize
     }
 
+    /// Whether nodes that crashed start again, so that what they stored matters.
+    #[must_use]
+    pub fn restarts(&self) -> bool {
+        self.events
+            .iter()
+            .any(|event| event.what == Happening::Restart)
+    }
+
     /// How long the run is.
     #[must_use]
     pub fn duration(&self) -> Duration {
