@@ -6,7 +6,7 @@ use crypto::PeerId;
 
 use super::outcome::Outcome;
 use super::scenario::Scenario;
-use super::world::{Player, World};
+use super::world::{Host, Player, World};
 
 /// Figures of one moment.
 #[derive(Clone, Debug, Default)]
@@ -228,6 +228,21 @@ impl Watch {
                 .metrics
                 .insert("out".to_owned(), bad as f64 / all as f64);
         }
+        let (mut nodes, mut counters) = (0, BTreeMap::<String, f64>::new());
+        for node in world
+            .hosts()
+            .filter(|host| host.is_honest())
+            .filter_map(Host::node)
+        {
+            nodes += 1;
+            node.stats().each(|room, name, value| {
+                *counters.entry(format!("{room}.{name}")).or_default() += value as f64;
+            });
+        }
+        for value in counters.values_mut() {
+            *value /= f64::from(nodes);
+        }
+        self.outcome.counters = counters;
         self.outcome.simulated_s = world.time().seconds();
         self.outcome.events = world.events();
         self.outcome.event_hash = world.event_hash();
