@@ -55,6 +55,11 @@ impl PeerId {
         Self(key.to_bytes())
     }
 
+    /// The id of a raw key that has been checked already.
+    pub(crate) const fn of_checked_bytes(bytes: &[u8; 32]) -> Self {
+        Self(*bytes)
+    }
+
     /// The raw key.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
