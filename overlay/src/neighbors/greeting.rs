@@ -202,7 +202,7 @@ impl Neighbors {
             self.neighbor_up(id, cx);
         }
         self.upkeep
-            .wake_at(cx.now.mono + cx.config.neighbors.visit_idle * 3);
+            .watch_idle(id, cx.now.mono + cx.config.neighbors.visit_idle * 3);
         Ok(())
     }
 
@@ -220,10 +220,17 @@ impl Neighbors {
             return Err((Code::Version, 3600));
         }
         let record = own_record_of(peer, &hello.record, cx).ok_or((Code::BadRecord, 60))?;
-        let older = self.links.iter().find(|(other, link)| {
-            *other != id && link.peer == *peer && !link.outbound && link.phase != Phase::Closing
+        let greeting = self.greetings.keys().copied().filter(|other| {
+            let link = self.links.get(*other);
+            link.is_some_and(|link| link.peer == *peer && !link.outbound)
         });
-        if let Some((older, link)) = older {
+        let older = greeting
+            .chain(self.links.inbound_from(peer))
+            .filter(|other| *other != id)
+            .min();
+        if let Some(older) = older
+            && let Some(link) = self.links.get(older)
+        {
             // The peer may have restarted, or someone may hold a copy of its key: the older connection stays if it lives.
             let alive_to = link.last_in + cx.config.neighbors.ping_timeout;
             if link.is_open() && alive_to < cx.now.mono {
@@ -324,7 +331,7 @@ impl Neighbors {
             self.neighbor_up(id, cx);
         }
         self.upkeep
-            .wake_at(cx.now.mono + cx.config.neighbors.visit_idle);
+            .watch_idle(id, cx.now.mono + cx.config.neighbors.visit_idle);
         Ok(())
     }
 

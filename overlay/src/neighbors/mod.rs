@@ -9,6 +9,7 @@ mod admission;
 mod clock;
 mod code;
 mod greeting;
+mod idle;
 mod links;
 mod upkeep;
 
@@ -255,7 +256,7 @@ impl Neighbors {
 
     /// A frame arrived on a link: it is alive and in use.
     pub fn touched(&mut self, link: LinkId, now: Instant) {
-        self.links.update(link, |link| link.last_in = now);
+        self.links.touch(link, now);
     }
 
     /// Credits a link with first deliveries of new messages.
@@ -290,6 +291,7 @@ impl Neighbors {
         };
         let (peer, was_open, was_neighbor) = (link.peer, link.is_open(), link.is_neighbor());
         self.links.update(id, |link| link.phase = Phase::Closing);
+        self.upkeep.idle.remove(id);
         if was_neighbor {
             self.neighbor_down(id, peer, code, cx);
         }
@@ -399,6 +401,13 @@ impl Neighbors {
             self.upkeep
                 .wake_at(cx.now.mono + cx.config.neighbors.ping_timeout);
         }
+    }
+
+    #[cfg(test)]
+    fn check(&self) {
+        self.links.check();
+        let open = self.links.iter().filter(|(_, link)| link.is_open());
+        assert!(self.upkeep.idle.len() <= open.count());
     }
 }
 

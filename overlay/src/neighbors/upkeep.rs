@@ -8,7 +8,8 @@ use crypto::PeerId;
 use rand::RngExt as _;
 use rand::seq::SliceRandom as _;
 
-use super::{Code, Neighbors};
+use super::idle::Idle;
+use super::{Code, Link, Neighbors};
 use crate::action::{Event, SeedFailure, Target};
 use crate::config::Seed;
 use crate::cx::Cx;
@@ -62,6 +63,7 @@ pub(super) struct Upkeep {
     next_heal: Instant,
     next_anchors: Instant,
     next_ping: Instant,
+    pub(super) idle: Idle,
     was_alone: bool,
 }
 
@@ -96,6 +98,7 @@ impl Upkeep {
             next_heal: now + HEAL_ALONE,
             next_anchors: now + ANCHOR_SOON,
             next_ping: now + cx.config.neighbors.ping_period,
+            idle: Idle::default(),
             was_alone: false,
         }
     }
@@ -112,6 +115,12 @@ impl Upkeep {
     /// Look again no later than this.
     pub(super) fn wake_at(&mut self, at: Instant) {
         self.wake = self.wake.min(at);
+    }
+
+    /// Looks at a link that has just opened when it may have been idle for too long.
+    pub(super) fn watch_idle(&mut self, link: LinkId, at: Instant) {
+        self.idle.set(link, at);
+        self.wake_at(at);
     }
 
     pub(super) fn note_neighbor(&mut self, cx: &Cx<'_>) {
@@ -246,6 +255,7 @@ impl Neighbors {
             .into_iter()
             .chain(self.greetings.values().map(|greeting| greeting.deadline))
             .chain(self.requests.values().copied())
+            .chain(self.upkeep.idle.first())
             .min();
         if let Some(earliest) = earliest {
             self.upkeep.wake_at(earliest);
@@ -307,17 +317,16 @@ impl Neighbors {
     /// Outbound neighbors are drawn from the memory only, from groups not yet represented while there is a choice.
     fn fill_outbound(&mut self, view: &View, book: &mut Book, cx: &mut Cx<'_>) {
         let now = cx.now.mono;
-        self.upkeep.avoided.retain(|_, until| *until > now);
-        let have = self
-            .links
-            .neighbors()
-            .filter(|(_, link)| link.outbound)
-            .count();
+        let have = self.links.outbound_neighbors();
+        if have >= cx.config.neighbors.outbound {
+            return;
+        }
         let coming = book.dialing_neighbors() + self.requests.len() + self.greeting_neighbors();
         let want = cx.config.neighbors.outbound.saturating_sub(have + coming);
         if want == 0 {
             return;
         }
+        self.upkeep.avoided.retain(|_, until| *until > now);
         let mut groups: BTreeSet<_> = self
             .links
             .neighbors()
@@ -506,27 +515,21 @@ impl Neighbors {
     /// Whoever dialled a visit closes it; the other end only if that one does not.
     fn close_idle_visits(&mut self, book: &mut Book, cx: &mut Cx<'_>) {
         let (now, idle) = (cx.now.mono, cx.config.neighbors.visit_idle);
-        let mut next: Option<Instant> = None;
-        let mut over = Vec::new();
-        for (id, link) in self
-            .links
-            .iter()
-            .filter(|(_, link)| link.is_open() && link.kind == Purpose::Visit)
-        {
+        for id in self.upkeep.idle.take_due(now) {
+            let visit = |link: &&Link| link.is_open() && link.kind == Purpose::Visit;
+            let Some(link) = self.links.get(id).filter(visit) else {
+                // A neighbor stays one until it closes.
+                continue;
+            };
             let until = link.last_in + if link.outbound { idle } else { idle * 3 };
-            if until <= now && !self.requests.contains_key(&id) {
-                over.push(id);
+            let asked = self.requests.get(&id).copied();
+            let until = asked.map_or(until, |answer| answer.max(until));
+            if until <= now {
+                cx.stats.neighbors.visits_idled += 1;
+                self.close(id, Code::Idle, book, cx);
             } else {
-                let until = until.max(now + Duration::from_millis(1));
-                next = Some(next.map_or(until, |next| next.min(until)));
+                self.upkeep.idle.set(id, until);
             }
-        }
-        for id in over {
-            cx.stats.neighbors.visits_idled += 1;
-            self.close(id, Code::Idle, book, cx);
-        }
-        if let Some(next) = next {
-            self.upkeep.wake_at(next);
         }
     }
 }
