@@ -69,7 +69,6 @@ impl Neighbors {
         );
         let deadline = now + cx.config.neighbors.greeting_timeout;
         self.greetings.insert(id, Greeting { dial, deadline });
-        self.upkeep.wake_at(deadline);
 
         if peer == cx.me() {
             book.note_own_addr(addr, cx);
@@ -202,7 +201,7 @@ impl Neighbors {
             self.neighbor_up(id, cx);
         }
         self.upkeep
-            .watch_idle(id, cx.now.mono + cx.config.neighbors.visit_idle * 3);
+            .watch_idle(id, cx.config.neighbors.visit_idle * 3, cx.now.mono);
         Ok(())
     }
 
@@ -331,7 +330,7 @@ impl Neighbors {
             self.neighbor_up(id, cx);
         }
         self.upkeep
-            .watch_idle(id, cx.now.mono + cx.config.neighbors.visit_idle);
+            .watch_idle(id, cx.config.neighbors.visit_idle, cx.now.mono);
         Ok(())
     }
 

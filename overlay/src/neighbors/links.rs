@@ -197,11 +197,13 @@ impl Links {
         Some(link)
     }
 
-    /// Notes that a frame arrived.
-    pub(crate) fn touch(&mut self, id: LinkId, now: Instant) {
-        if let Some(link) = self.links.get_mut(&id) {
-            link.last_in = now;
-        }
+    /// Notes that a frame arrived. Returns whether the link is an open visit.
+    pub(crate) fn touch(&mut self, id: LinkId, now: Instant) -> bool {
+        let Some(link) = self.links.get_mut(&id) else {
+            return false;
+        };
+        link.last_in = now;
+        link.is_open() && link.kind == Purpose::Visit
     }
 
     /// Changes a connection, keeping the indices true. Peer, address and direction stay.

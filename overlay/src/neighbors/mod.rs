@@ -245,18 +245,11 @@ impl Neighbors {
         std::mem::take(&mut self.changes)
     }
 
-    /// The earliest deadline.
-    #[must_use]
-    pub fn next_timeout(&self) -> Option<Instant> {
-        [Some(self.own.next_timeout()), self.upkeep.next_timeout()]
-            .into_iter()
-            .flatten()
-            .min()
-    }
-
     /// A frame arrived on a link: it is alive and in use.
     pub fn touched(&mut self, link: LinkId, now: Instant) {
-        self.links.touch(link, now);
+        if self.links.touch(link, now) {
+            self.upkeep.idle.again(link, now);
+        }
     }
 
     /// Credits a link with first deliveries of new messages.

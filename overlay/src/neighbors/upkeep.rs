@@ -9,7 +9,7 @@ use rand::RngExt as _;
 use rand::seq::SliceRandom as _;
 
 use super::idle::Idle;
-use super::{Code, Link, Neighbors};
+use super::{Code, Neighbors};
 use crate::action::{Event, SeedFailure, Target};
 use crate::config::Seed;
 use crate::cx::Cx;
@@ -103,10 +103,6 @@ impl Upkeep {
         }
     }
 
-    pub(super) const fn next_timeout(&self) -> Option<Instant> {
-        Some(self.wake)
-    }
-
     /// Something changed: look again at once.
     pub(super) fn wake(&mut self, cx: &Cx<'_>) {
         self.wake_at(cx.now.mono);
@@ -117,10 +113,9 @@ impl Upkeep {
         self.wake = self.wake.min(at);
     }
 
-    /// Looks at a link that has just opened when it may have been idle for too long.
-    pub(super) fn watch_idle(&mut self, link: LinkId, at: Instant) {
-        self.idle.set(link, at);
-        self.wake_at(at);
+    /// Looks at a link that has just opened when it has been idle for so long.
+    pub(super) fn watch_idle(&mut self, link: LinkId, idle: Duration, now: Instant) {
+        self.idle.watch(link, idle, now);
     }
 
     pub(super) fn note_neighbor(&mut self, cx: &Cx<'_>) {
@@ -217,13 +212,18 @@ impl Neighbors {
     pub fn on_timeout(&mut self, view: &View, book: &mut Book, cx: &mut Cx<'_>) {
         self.own.on_timeout(cx);
         let now = cx.now.mono;
+        if self.upkeep.idle.first().is_some_and(|at| at <= now) {
+            self.close_idle_visits(book, cx);
+        }
+        if self.first_answer().is_some_and(|at| at <= now) {
+            self.expire_greetings(book, cx);
+            self.upkeep.wake(cx);
+        }
         if now < self.upkeep.wake {
             return;
         }
         self.upkeep.wake = now + Duration::from_secs(60);
-        self.expire_greetings(book, cx);
         self.expire_pings(book, cx);
-        self.close_idle_visits(book, cx);
         if !self.leaving {
             self.advertise_observed(cx);
             let alone = self.links.neighbors().next().is_none();
@@ -251,15 +251,29 @@ impl Neighbors {
             self.upkeep.next_anchors,
             self.upkeep.next_ping,
         ];
-        let earliest = deadlines
-            .into_iter()
-            .chain(self.greetings.values().map(|greeting| greeting.deadline))
-            .chain(self.requests.values().copied())
-            .chain(self.upkeep.idle.first())
-            .min();
-        if let Some(earliest) = earliest {
+        if let Some(earliest) = deadlines.into_iter().min() {
             self.upkeep.wake_at(earliest);
         }
+    }
+
+    /// The earliest deadline.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Instant> {
+        [
+            Some(self.own.next_timeout()),
+            Some(self.upkeep.wake),
+            self.upkeep.idle.first(),
+            self.first_answer(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// When a greeting or a request that is under way has taken too long. They are few.
+    fn first_answer(&self) -> Option<Instant> {
+        let greetings = self.greetings.values().map(|greeting| greeting.deadline);
+        greetings.chain(self.requests.values().copied()).min()
     }
 
     /// With no address configured, the one that a quorum of outbound groups sees is advertised.
@@ -508,27 +522,6 @@ impl Neighbors {
             if vital {
                 cx.stats.neighbors.ping_timeouts += 1;
                 self.close(id, Code::Timeout, book, cx);
-            }
-        }
-    }
-
-    /// Whoever dialled a visit closes it; the other end only if that one does not.
-    fn close_idle_visits(&mut self, book: &mut Book, cx: &mut Cx<'_>) {
-        let (now, idle) = (cx.now.mono, cx.config.neighbors.visit_idle);
-        for id in self.upkeep.idle.take_due(now) {
-            let visit = |link: &&Link| link.is_open() && link.kind == Purpose::Visit;
-            let Some(link) = self.links.get(id).filter(visit) else {
-                // A neighbor stays one until it closes.
-                continue;
-            };
-            let until = link.last_in + if link.outbound { idle } else { idle * 3 };
-            let asked = self.requests.get(&id).copied();
-            let until = asked.map_or(until, |answer| answer.max(until));
-            if until <= now {
-                cx.stats.neighbors.visits_idled += 1;
-                self.close(id, Code::Idle, book, cx);
-            } else {
-                self.upkeep.idle.set(id, until);
             }
         }
     }

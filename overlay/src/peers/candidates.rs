@@ -121,7 +121,12 @@ impl Candidates {
         };
         for (source, state) in &self.sources {
             assert_eq!(state.idle, idle(&mut state.queue.iter()));
-            assert!(state.queue.iter().all(|p| self.heard[p].source == Some(*source)));
+            assert!(
+                state
+                    .queue
+                    .iter()
+                    .all(|p| self.heard[p].source == Some(*source))
+            );
         }
         let mut all = self.sources.values().flat_map(|source| source.queue.iter());
         assert_eq!(self.idle, idle(&mut all));
@@ -413,9 +418,10 @@ impl Candidates {
             };
             source.queue.iter().find(fits).copied()
         };
-        let after = self
-            .turn
-            .map(|turn| self.sources.range((Bound::Excluded(turn), Bound::Unbounded)));
+        let after = self.turn.map(|turn| {
+            self.sources
+                .range((Bound::Excluded(turn), Bound::Unbounded))
+        });
         let found = after
             .into_iter()
             .flatten()

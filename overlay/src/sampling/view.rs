@@ -159,7 +159,9 @@ impl View {
                     break;
                 }
                 if let Some(peer) = book.pick_proven(rng)
-                    && !items.iter().any(|item| item.record.value.id == *peer.as_bytes())
+                    && !items
+                        .iter()
+                        .any(|item| item.record.value.id == *peer.as_bytes())
                 {
                     add(peer, &mut items);
                 }
