@@ -4,6 +4,7 @@
 //! comes from streams named by (seed, node, purpose), so a run repeats exactly, and switching one thing on does not shift the draws
 //! of another.
 
+pub mod classic;
 pub mod measure;
 pub mod outcome;
 pub mod scenario;
