@@ -1,11 +1,14 @@
 //! The classics of gossip in idealised rounds, for comparison: published results are reproduced with them before ours are believed.
 //!
 //! Nothing here is part of a node. The shuffling protocols ([`cyclon`], [`framework`]) are plain state without a world, so that they can
-//! be players in a simulated one too.
+//! be players in a simulated one too; [`ideal`] runs them, and ranked slots, in synchronous rounds without loss or delay;
+//! [`figures`] puts what comes out beside what was published.
 
 pub mod cyclon;
 
+pub mod figures;
 pub mod framework;
+pub mod ideal;
 pub mod rumour;
 
 use rand::Rng as _;
