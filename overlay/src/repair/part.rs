@@ -517,7 +517,7 @@ impl Repair {
                 peer.session = None;
             } else {
                 // One that we are at work on does not expire now, but may later.
-                let look = expires.unwrap_or(cx.now.mono + FIRST_ANSWER.min(timeout));
+                let look = expires.unwrap_or_else(|| cx.now.mono + FIRST_ANSWER.min(timeout));
                 self.sessions_at = Some(self.sessions_at.map_or(look, |at| at.min(look)));
             }
         }
