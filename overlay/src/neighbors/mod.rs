@@ -8,6 +8,8 @@
 mod admission;
 mod clock;
 mod code;
+mod configured;
+mod dials;
 mod greeting;
 mod links;
 mod upkeep;
