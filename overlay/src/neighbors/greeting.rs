@@ -67,6 +67,7 @@ impl Neighbors {
                 announce_key: [0; 16],
                 clock_offset_ms: 0,
                 observed: None,
+                newest: None,
                 usefulness: 0,
             },
         );
@@ -76,7 +77,8 @@ impl Neighbors {
 
         if peer == cx.me() {
             book.note_own_addr(addr, cx);
-            cx.stats.neighbors.refused_other += 1;
+            cx.stats.neighbors.refused_own_key += 1;
+            self.clone_seen |= dialed.is_none();
             self.close(id, Code::Myself, book, cx);
         } else if self.leaving {
             self.close(id, Code::Leaving, book, cx);
@@ -223,6 +225,7 @@ impl Neighbors {
             return Err((Code::Version, 3600));
         }
         let record = own_record_of(peer, &hello.record, cx).ok_or((Code::BadRecord, 60))?;
+        self.links.note_shown(peer, record.signed());
         let older = self.links.iter().find(|(other, link)| {
             *other != id && link.peer == *peer && !link.outbound && link.phase != Phase::Closing
         });
@@ -299,6 +302,7 @@ impl Neighbors {
             self.greeting_failed(greeting, Err(Code::BadRecord), book, cx);
             return Err(Code::BadRecord);
         };
+        self.links.note_shown(&peer, record.signed());
         let offset = clock_offset(accept.unix_ms, cx);
         self.links.update(id, |link| {
             link.phase = Phase::Open;

@@ -260,6 +260,11 @@ fn our_own_key_a_banned_peer_and_a_leaving_node_end_at_once() {
     let mut me = side(1, |_| {});
     me.connected(1, 1, addr(127, 0, 2, 9), None);
     assert_eq!(me.out().1, [(1, Code::Myself)]);
+    assert!(
+        me.neighbors.take_clone_seen(),
+        "no dial of ours: another node runs with our key"
+    );
+    assert!(!me.neighbors.take_clone_seen(), "told once");
     me.conduct.ban(peer(2), None, &mut me.bench.cx());
     me.connected(2, 2, addr(127, 0, 2, 2), None);
     assert_eq!(me.out().1, [(2, Code::Banned)]);
