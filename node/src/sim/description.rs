@@ -6,7 +6,7 @@ use overlay::sim::Scenario;
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::setting::Setting;
+use super::setting::{Setting, quoted};
 use super::{Wrong, keys};
 
 /// Runs of an arm when the file does not say.
@@ -259,13 +259,32 @@ impl Description {
             merged.layer(&format!("{}: [quick]", self.origin), &self.quick.keys)?;
         }
         for setting in choice.settings {
-            merged.set(&setting.text, &setting.key, &setting.value)?;
+            merged.set(&setting.text(), &setting.key, &setting.value)?;
         }
         let mut scenario = merged.scenario(&self.origin)?;
         scenario.name.clone_from(&self.name);
         scenario.about.clone_from(&self.about);
         Ok(scenario)
     }
+}
+
+/// The command line that runs a choice of a scenario's worlds with `seeds` seeds from `first` on.
+pub(crate) fn command(scenario: &str, choice: Choice<'_>, (first, seeds): (u64, usize)) -> String {
+    let mut words = vec!["vouchsafe sim".to_owned(), quoted(scenario)];
+    if let Some(arm) = choice.arm {
+        words.extend(["--arm".to_owned(), quoted(arm)]);
+    }
+    if choice.quick {
+        words.push("--quick".to_owned());
+    }
+    words.extend(choice.settings.iter().flat_map(Setting::words));
+    if first != 1 {
+        words.push(format!("--seed {first}"));
+    }
+    if seeds != 1 {
+        words.push(format!("--seeds {seeds}"));
+    }
+    words.join(" ")
 }
 
 impl Arm {
@@ -300,7 +319,7 @@ impl Merged {
     }
 
     fn set(&mut self, label: &str, key: &str, value: &Value) -> Result<(), Wrong> {
-        if key == "name" || key == "about" {
+        if keys::of_the_file(key) {
             return Err(Wrong(format!(
                 "{label}: {key} is of the file, not of one of its worlds"
             )));

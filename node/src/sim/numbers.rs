@@ -65,7 +65,7 @@ pub(crate) fn span(seconds: f64) -> String {
         return format!("{} s", figure(seconds));
     }
     let minutes = (seconds / 60.0).round();
-    if minutes < 120.0 {
+    if minutes < 120.0 && minutes != 60.0 {
         return format!("{minutes} min");
     }
     let (hours, rest) = ((minutes / 60.0).floor(), minutes % 60.0);
@@ -140,6 +140,8 @@ mod tests {
             (1.5, "1.5 s"),
             (60.0, "60 s"),
             (600.0, "10 min"),
+            (3600.0, "1 h"),
+            (5400.0, "90 min"),
             (7200.0, "2 h"),
             (9000.0, "2 h 30 min"),
             (f64::NAN, "-"),

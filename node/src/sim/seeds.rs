@@ -61,7 +61,7 @@ fn one(scenario: &Scenario, seed: u64, place: usize, watch: &Watch) -> Result<Ou
         .map_err(|_| anyhow!("the simulation panicked; the message above says where"))
         .and_then(|outcome| outcome)
         .with_context(|| format!("scenario {}, seed {seed}", scenario.name))?;
-    watch.finished(place, scenario.duration_s);
+    watch.finished(place);
     Ok(outcome)
 }
 

@@ -9,19 +9,30 @@ use toml::{Table, Value};
 pub(crate) struct Setting {
     pub(crate) key: String,
     pub(crate) value: Value,
-    /// As it was written, for errors.
-    pub(crate) text: String,
+    flag: &'static str,
+    argument: String,
 }
 
 impl Setting {
     /// A setting that has a flag of its own.
-    pub(crate) fn of(key: &str, value: impl Into<Value>, flag: &str) -> Self {
+    pub(crate) fn of(key: &str, value: impl Into<Value>, flag: &'static str) -> Self {
         let value = value.into();
         Self {
             key: key.to_owned(),
-            text: format!("{flag} {value}"),
+            flag,
+            argument: value.to_string(),
             value,
         }
+    }
+
+    /// As it was written, for errors.
+    pub(crate) fn text(&self) -> String {
+        format!("{} {}", self.flag, self.argument)
+    }
+
+    /// As a shell would take it.
+    pub(super) fn words(&self) -> [String; 2] {
+        [self.flag.to_owned(), quoted(&self.argument)]
     }
 }
 
@@ -40,7 +51,8 @@ impl FromStr for Setting {
         Ok(Self {
             key: key.to_owned(),
             value: value_of(value)?,
-            text: format!("--set {text}"),
+            flag: "--set",
+            argument: text.to_owned(),
         })
     }
 }
@@ -61,6 +73,15 @@ fn value_of(text: &str) -> Result<Value, String> {
             .map_or_else(|_| Value::String(text.to_owned()), Value::Float)),
         Err(_) => Ok(Value::String(text.to_owned())),
     }
+}
+
+/// A word that a shell leaves as it is.
+pub(super) fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "=._%+-/:,@".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 #[cfg(test)]
@@ -90,6 +111,18 @@ mod tests {
             Value::Array(vec![Value::Integer(5), Value::Integer(110)])
         );
         assert!(value("[{ at_s = 1, what = \"heal\" }]").is_array());
+    }
+
+    #[test]
+    fn a_setting_is_shown_as_a_shell_would_take_it() {
+        let words = |text: &str| text.parse::<Setting>().unwrap().words().join(" ");
+        assert_eq!(words("nodes=5"), "--set nodes=5");
+        assert_eq!(
+            words("events=[{ a = \"b\" }]"),
+            "--set 'events=[{ a = \"b\" }]'"
+        );
+        assert_eq!(words("k=it's"), "--set 'k=it'\\''s'");
+        assert_eq!(Setting::of("nodes", 5, "--nodes").words(), ["--nodes", "5"]);
     }
 
     #[test]

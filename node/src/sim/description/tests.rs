@@ -232,3 +232,21 @@ fn errors_of_the_command_line_name_the_flag() {
         "t.toml: f=.3: no such arm; the arms are f=0.3, lie"
     );
 }
+
+#[test]
+fn the_command_does_it_again() {
+    let settings = settings(&["nodes=33", "events=[{ at_s = 1 }]"]);
+    let choice = Choice {
+        arm: Some("f=0.3"),
+        quick: true,
+        settings: &settings,
+    };
+    assert_eq!(
+        command("my file.toml", choice, (4, 20)),
+        "vouchsafe sim 'my file.toml' --arm f=0.3 --quick --set nodes=33 --set 'events=[{ at_s = 1 }]' --seed 4 --seeds 20"
+    );
+    assert_eq!(
+        command("nat", Choice::default(), (1, 1)),
+        "vouchsafe sim nat"
+    );
+}

@@ -76,7 +76,7 @@ fn levels(scenario: &Scenario, name: &str) -> Vec<Level> {
     if matches!(name, "share" | "out") && scenario.byzantine > 0.0 {
         levels.push(Level {
             value: scenario.byzantine,
-            text: format!("{} of the nodes", numbers::figure(scenario.byzantine)),
+            text: format!("{} of all nodes", numbers::figure(scenario.byzantine)),
             bar: false,
         });
     }
@@ -169,7 +169,7 @@ mod tests {
         let share = svg(&charts[0].drawing, Setting::Page);
         for word in [
             "at most 0.32",
-            "0.3 of the nodes",
+            "0.3 of all nodes",
             "simulated time (min)",
             "fraction",
         ] {

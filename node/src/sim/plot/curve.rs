@@ -5,6 +5,7 @@ use super::drawing::{Dash, Drawing, Ink, Mark};
 use super::frame::{self, Label, Room, Sample};
 use crate::sim::curves::Curve;
 use crate::sim::numbers;
+use crate::sim::stats::Estimate;
 use crate::sim::words::Words;
 
 /// Hints for more points than this would be too narrow to hit.
@@ -49,9 +50,7 @@ pub(super) fn has_flat_tail(curve: &Curve, levels: &[Level]) -> bool {
     moves && (end.1 - end.0) < 0.25 * (whole.1 - whole.0.min(0.0))
 }
 
-fn second_half(
-    points: &[(f64, crate::sim::stats::Estimate)],
-) -> &[(f64, crate::sim::stats::Estimate)] {
+fn second_half(points: &[(f64, Estimate)]) -> &[(f64, Estimate)] {
     let (Some((first, _)), Some((last, _))) = (points.first(), points.last()) else {
         return points;
     };
@@ -60,7 +59,7 @@ fn second_half(
 }
 
 /// Least and most of what is drawn.
-fn extent(points: &[(f64, crate::sim::stats::Estimate)], levels: &[Level]) -> (f64, f64) {
+fn extent(points: &[(f64, Estimate)], levels: &[Level]) -> (f64, f64) {
     let ends = points.iter().flat_map(|(_, e)| [e.low, e.high]);
     let all = ends.chain(levels.iter().map(|level| level.value));
     all.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
@@ -160,13 +159,7 @@ pub(super) fn draw(curve: &Curve, around: Around<'_>) -> Drawing {
     drawing
 }
 
-fn figure(
-    drawing: &mut Drawing,
-    points: &[(f64, crate::sim::stats::Estimate)],
-    seeds: usize,
-    x: &Axis,
-    y: &Axis,
-) {
+fn figure(drawing: &mut Drawing, points: &[(f64, Estimate)], seeds: usize, x: &Axis, y: &Axis) {
     if seeds > 1 {
         let upper = points.iter().map(|(t, e)| (x.place(*t), y.place(e.high)));
         let lower = points.iter().map(|(t, e)| (x.place(*t), y.place(e.low)));
@@ -206,7 +199,7 @@ fn moments(drawing: &mut Drawing, room: Room, x: &Axis, moments: &[Moment]) {
             (super::drawing::Anchor::End, -5.0)
         };
         drawing.text(
-            (at + shift, room.top - 2.0),
+            (at + shift, room.top - 6.0),
             &moment.text,
             frame::SMALL,
             anchor,
@@ -218,7 +211,7 @@ fn moments(drawing: &mut Drawing, room: Room, x: &Axis, moments: &[Moment]) {
 fn hints(
     drawing: &mut Drawing,
     room: Room,
-    points: &[(f64, crate::sim::stats::Estimate)],
+    points: &[(f64, Estimate)],
     x: &Axis,
     around: Around<'_>,
 ) {

@@ -34,7 +34,7 @@ pub(super) fn draw(distribution: &Distribution, words: &Words, subtitle: &str) -
     let many = distribution.seeds > 1;
     let mean = format!("mean of {}", numbers::count(distribution.seeds, "seed"));
     let mut legend = vec![(
-        Sample::Band(Ink::First),
+        Sample::Bar(Ink::First),
         if many { &mean } else { "one seed" },
     )];
     if many {
@@ -96,7 +96,7 @@ fn bar(
         (left + gap / 2.0, top),
         (right - left - gap, y.place(0.0) - top),
         Ink::First,
-        0.45,
+        frame::BAR,
     );
     if interval && bin.fraction.high > bin.fraction.low {
         let middle = f32::midpoint(left, right);
@@ -142,7 +142,7 @@ fn average(drawing: &mut Drawing, room: Room, mean: f64, x: &Axis) {
     };
     let text = format!("mean {}", numbers::figure(mean));
     drawing.text(
-        (at + shift, room.top - 2.0),
+        (at + shift, room.top - 6.0),
         &text,
         frame::SMALL,
         anchor,

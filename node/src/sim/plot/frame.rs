@@ -4,14 +4,17 @@ use super::axis::Axis;
 use super::drawing::{Anchor, Dash, Drawing, Ink, Mark};
 use super::face;
 
-pub(super) const WIDTH: f32 = 720.0;
-pub(super) const HEIGHT: f32 = 400.0;
-const LEFT: f32 = 64.0;
-const TOP: f32 = 108.0;
-const BOTTOM: f32 = HEIGHT - 54.0;
-pub(super) const SMALL: f32 = 12.0;
+pub(super) const WIDTH: f32 = 680.0;
+pub(super) const HEIGHT: f32 = 420.0;
+const LEFT: f32 = 68.0;
+const TOP: f32 = 126.0;
+const BOTTOM: f32 = HEIGHT - 60.0;
+pub(super) const SMALL: f32 = 14.0;
 /// Distance of the base lines of words one below the other.
-const LEADING: f32 = 15.0;
+const LEADING: f32 = 17.0;
+
+/// Opacity of the bars of a distribution.
+pub(super) const BAR: f32 = 0.45;
 
 /// What a legend shows a sample of.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +23,7 @@ pub(super) enum Sample {
     /// A line with a dot on it.
     Dotted(Ink),
     Band(Ink),
+    Bar(Ink),
 }
 
 /// Words at the right edge of the plot, at the height of what they name.
@@ -72,22 +76,35 @@ pub(super) fn begin(title: &str, subtitle: &str, description: String) -> Drawing
         marks: Vec::new(),
     };
     drawing.marks.push(Mark::Text {
-        at: (20.0, 30.0),
+        at: (20.0, 32.0),
         text: title.to_owned(),
-        size: 17.0,
+        size: 18.0,
         bold: true,
         anchor: Anchor::Start,
         ink: Ink::Text,
     });
-    drawing.text((20.0, 50.0), subtitle, SMALL, Anchor::Start, Ink::Muted);
+    let subtitle = fitted(subtitle, WIDTH - 40.0);
+    drawing.text((20.0, 54.0), &subtitle, SMALL, Anchor::Start, Ink::Muted);
     drawing
+}
+
+/// As much of a text as has room, with a mark that some is missing.
+fn fitted(text: &str, room: f32) -> String {
+    if face::width(text, SMALL, false) <= room {
+        return text.to_owned();
+    }
+    let mut shown = text.to_owned();
+    while !shown.is_empty() && face::width(&shown, SMALL, false) > room - SMALL {
+        shown.pop();
+    }
+    format!("{}\u{2026}", shown.trim_end())
 }
 
 /// The legend, in a row below the head.
 pub(super) fn legend(drawing: &mut Drawing, entries: &[(Sample, &str)]) {
-    let (mut x, y) = (20.0, 73.0);
+    let (mut x, y) = (20.0, 79.0);
     for (sample, text) in entries {
-        let middle = y - 4.0;
+        let middle = y - 5.0;
         match sample {
             Sample::Line(ink, dash) => {
                 drawing.line(vec![(x, middle), (x + 22.0, middle)], *ink, 2.0, *dash);
@@ -106,6 +123,7 @@ pub(super) fn legend(drawing: &mut Drawing, entries: &[(Sample, &str)]) {
                 });
             }
             Sample::Band(ink) => drawing.rect((x, y - 10.0), (22.0, 12.0), *ink, 0.25),
+            Sample::Bar(ink) => drawing.rect((x, y - 10.0), (22.0, 12.0), *ink, BAR),
         }
         drawing.text((x + 28.0, y), text, SMALL, Anchor::Start, Ink::Text);
         x += 28.0 + face::width(text, SMALL, false) * 1.06 + 22.0;
@@ -128,7 +146,7 @@ pub(super) fn axes(drawing: &mut Drawing, room: Room, x: (&Axis, &str), y: (&Axi
             Dash::Solid,
         );
         drawing.text(
-            (room.left - 8.0, at + 4.0),
+            (room.left - 8.0, at + 5.0),
             text,
             SMALL,
             Anchor::End,
@@ -144,7 +162,7 @@ pub(super) fn axes(drawing: &mut Drawing, room: Room, x: (&Axis, &str), y: (&Axi
             Dash::Solid,
         );
         drawing.text(
-            (at, room.bottom + 19.0),
+            (at, room.bottom + 22.0),
             text,
             SMALL,
             Anchor::Middle,
@@ -153,14 +171,14 @@ pub(super) fn axes(drawing: &mut Drawing, room: Room, x: (&Axis, &str), y: (&Axi
     }
     let middle = f32::midpoint(room.left, room.right);
     drawing.text(
-        (middle, room.bottom + 40.0),
+        (middle, room.bottom + 46.0),
         x.1,
         SMALL,
         Anchor::Middle,
         Ink::Text,
     );
     drawing.text(
-        (20.0, room.top - 14.0),
+        (20.0, room.top - 22.0),
         y.1,
         SMALL,
         Anchor::Start,
@@ -183,7 +201,7 @@ pub(super) fn labels(drawing: &mut Drawing, room: Room, mut labels: Vec<Label>) 
     }
     for (label, y) in labels.into_iter().zip(places) {
         drawing.marks.push(Mark::Text {
-            at: (room.right + 8.0, y + 4.0),
+            at: (room.right + 8.0, y + 5.0),
             text: label.text,
             size: SMALL,
             bold: label.bold,
@@ -227,13 +245,25 @@ mod tests {
             })
             .collect();
         heights.sort_by(f32::total_cmp);
-        assert_eq!(heights[0], 154.0);
+        assert_eq!(heights[0], 155.0);
         assert!(
             heights
                 .windows(2)
                 .all(|pair| pair[1] - pair[0] >= LEADING - 0.01)
         );
-        assert!(heights[3] <= bottom + 4.01);
+        assert!(heights[3] <= bottom + 5.01);
+    }
+
+    #[test]
+    fn a_long_head_is_cut() {
+        let long = "many words ".repeat(40);
+        let cut = fitted(&long, 200.0);
+        assert!(
+            cut.starts_with("many words") && cut.ends_with('\u{2026}'),
+            "{cut}"
+        );
+        assert!(face::width(&cut, SMALL, false) <= 200.0);
+        assert_eq!(fitted("short", 200.0), "short");
     }
 
     #[test]

@@ -78,6 +78,23 @@ impl Folder {
         Ok(())
     }
 
+    /// Replaces one file, whole or not at all.
+    ///
+    /// # Errors
+    /// It cannot be written; what was there before is still there.
+    pub(crate) fn write_beside(path: &Path, bytes: &[u8]) -> Result<()> {
+        let name = path
+            .file_name()
+            .with_context(|| format!("{}: names no file", path.display()))?
+            .to_string_lossy()
+            .into_owned();
+        let dir = path.parent().unwrap_or(Path::new(""));
+        let folder = Self {
+            path: dir.to_path_buf(),
+        };
+        folder.write(&[(name, bytes.to_vec())])
+    }
+
     /// The text of a file; `None` when there is none.
     ///
     /// # Errors

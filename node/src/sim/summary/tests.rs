@@ -92,7 +92,7 @@ fn the_summary_shows_bars_first_and_what_is_missed() {
     let lines = summary.text(&run);
     assert_eq!(
         lines[0],
-        "byzantine f=0.3: 100 nodes, 30 of them hostile (flood), 60 min simulated, 5 seeds"
+        "byzantine f=0.3: 100 nodes, 30 of them hostile (flood), 1 h simulated, 5 seeds"
     );
     let row = |name: &str| {
         lines
