@@ -26,7 +26,8 @@ pub struct Scenario {
     pub start: Start,
     /// Nodes start evenly spread over so many seconds.
     pub join_s: f64,
-    /// Honest, long-lived nodes that every other node is configured with as seeds.
+    /// Honest, long-lived nodes that every other node is configured with as seeds; at least 1, or 0 where `poisoned` says how nodes
+    /// begin without any.
     pub seeds: usize,
     /// How the addresses of nodes are spread over prefixes.
     pub addresses: Addresses,
@@ -249,8 +250,8 @@ pub enum Happening {
     },
 }
 
-/// What a figure must reach.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// What a figure must reach: one or more limits, all inclusive.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bar {
     /// Name of the figure.
@@ -261,6 +262,39 @@ pub struct Bar {
     /// It must not fall below this.
     #[serde(default)]
     pub least: Option<f64>,
+    /// It must not exceed the hostile fraction, `byzantine`, by more than this: a bar that stays true when that fraction is changed.
+    #[serde(default)]
+    pub above_byzantine: Option<f64>,
+}
+
+impl Bar {
+    /// The least and the most that the figure may be, where `byzantine` of the nodes are hostile.
+    #[must_use]
+    pub fn limits(&self, byzantine: f64) -> (Option<f64>, Option<f64>) {
+        let relative = self.above_byzantine.map(|more| byzantine + more);
+        let most = match (self.most, relative) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        (self.least, most)
+    }
+
+    fn check(&self) -> Result<(), ScenarioError> {
+        let limits = [self.most, self.least, self.above_byzantine];
+        let problem = if self.metric.is_empty() {
+            "a bar names its metric"
+        } else if limits.iter().all(Option::is_none) {
+            "a bar has a limit: most, least or above_byzantine"
+        } else if limits.iter().flatten().any(|limit| !limit.is_finite()) {
+            "a limit is a finite number"
+        } else {
+            return Ok(());
+        };
+        Err(ScenarioError {
+            key: "bars",
+            problem: problem.to_owned(),
+        })
+    }
 }
 
 impl Default for Scenario {
@@ -370,8 +404,14 @@ impl Scenario {
             );
         }
         let honest = self.nodes - self.hostile();
-        if self.seeds == 0 || self.seeds > honest {
-            return wrong("seeds", "at least 1, at most as many as honest nodes");
+        if self.seeds == 0 && self.poisoned == 0.0 {
+            return wrong("seeds", "at least 1 (0 only where poisoned is above 0)");
+        }
+        if self.seeds > honest {
+            return wrong("seeds", "at most as many as honest nodes");
+        }
+        if self.poisoned > 0.0 && !(1..=1000).contains(&self.contacts) {
+            return wrong("contacts", "1 to 1000 where poisoned is above 0");
         }
         if self.victims > honest {
             return wrong("victims", "at most as many as honest nodes");
@@ -382,7 +422,7 @@ impl Scenario {
         for event in &self.events {
             event.check(self.duration_s)?;
         }
-        Ok(())
+        self.bars.iter().try_for_each(Bar::check)
     }
 
     /// How many of the nodes are hostile.
@@ -438,5 +478,82 @@ impl Event {
             }
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wrong_key(change: impl FnOnce(&mut Scenario)) -> &'static str {
+        let mut scenario = Scenario::default();
+        change(&mut scenario);
+        scenario.check().expect_err("out of range").key
+    }
+
+    #[test]
+    fn the_default_is_in_range() {
+        assert_eq!(Scenario::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn what_is_out_of_range_is_named() {
+        assert_eq!(wrong_key(|s| s.nodes = 1), "nodes");
+        assert_eq!(wrong_key(|s| s.byzantine = f64::NAN), "byzantine");
+        assert_eq!(wrong_key(|s| s.duration_s = f64::INFINITY), "duration_s");
+        assert_eq!(wrong_key(|s| s.delay_ms = (5.0, 4.0)), "delay_ms");
+        assert_eq!(wrong_key(|s| s.adversary = Adversary::Targeted), "victims");
+        assert_eq!(wrong_key(|s| s.seeds = 1001), "seeds");
+        let late = Event {
+            at_s: 1e6,
+            what: Happening::Heal,
+        };
+        assert_eq!(wrong_key(|s| s.events = vec![late]), "events");
+    }
+
+    #[test]
+    fn nodes_begin_with_seeds_or_with_contacts() {
+        assert_eq!(wrong_key(|s| s.seeds = 0), "seeds");
+        let mut scenario = Scenario {
+            seeds: 0,
+            poisoned: 0.9,
+            ..Scenario::default()
+        };
+        assert_eq!(scenario.check(), Ok(()));
+        scenario.contacts = 0;
+        assert_eq!(scenario.check().unwrap_err().key, "contacts");
+    }
+
+    #[test]
+    fn a_bar_has_a_name_and_a_limit() {
+        let bar = Bar {
+            metric: "share".to_owned(),
+            ..Bar::default()
+        };
+        assert_eq!(wrong_key(|s| s.bars = vec![bar.clone()]), "bars");
+        let most = Some(f64::NAN);
+        assert_eq!(wrong_key(|s| s.bars = vec![Bar { most, ..bar }]), "bars");
+        let most = Some(1.0);
+        let nameless = Bar {
+            most,
+            ..Bar::default()
+        };
+        assert_eq!(wrong_key(|s| s.bars = vec![nameless]), "bars");
+    }
+
+    #[test]
+    fn a_relative_bar_follows_the_hostile_fraction() {
+        let bar = Bar {
+            metric: "share".to_owned(),
+            above_byzantine: Some(0.25),
+            ..Bar::default()
+        };
+        assert_eq!(bar.limits(0.25), (None, Some(0.5)));
+        let bar = Bar {
+            most: Some(0.375),
+            least: Some(0.1),
+            ..bar
+        };
+        assert_eq!(bar.limits(0.25), (Some(0.1), Some(0.375)));
     }
 }
