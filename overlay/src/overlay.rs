@@ -237,7 +237,7 @@ impl Overlay {
         }
     }
 
-    /// Takes the samples emitted since the last call.
+    /// Takes the samples emitted since the last call; the first call only begins to keep them.
     pub fn take_emitted(&mut self) -> Vec<PeerId> {
         self.parts.sampling.take_emitted()
     }

@@ -275,7 +275,7 @@ mod tests {
         let path = dir.path().join("a.json");
         let one = line(&[1, 2]);
         fs::write(&path, one.json().unwrap()).unwrap();
-        assert_eq!(read(&path).unwrap(), [one.clone()]);
+        assert_eq!(read(&path).unwrap(), std::slice::from_ref(&one));
         let text = format!("{:#}", read(dir.path()).unwrap_err());
         assert!(
             text.ends_with("holds neither summary.json nor report.json"),

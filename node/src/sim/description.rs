@@ -185,7 +185,11 @@ impl Description {
                 return wrong(format!("{name}: {}", self.no_such_arm()));
             }
         }
-        if self.differences.iter().any(|d| !(d.most >= 0.0)) {
+        if self
+            .differences
+            .iter()
+            .any(|d| d.most.is_nan() || d.most < 0.0)
+        {
             return wrong("differences: most is 0 or more".to_owned());
         }
         let runs = self.arms.iter().map(|arm| arm.runs);

@@ -239,10 +239,10 @@ impl Sampling {
         &self.view
     }
 
-    /// Takes the samples emitted since the last call.
+    /// Takes the samples emitted since the last call; the first call only begins to keep them.
     #[cfg(feature = "sim")]
     pub(crate) fn take_emitted(&mut self) -> Vec<PeerId> {
-        std::mem::take(&mut self.view.emitted)
+        self.view.emitted.replace(Vec::new()).unwrap_or_default()
     }
 
     /// `n` distinct random peers; see [`View::sample`].

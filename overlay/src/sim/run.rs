@@ -286,6 +286,7 @@ impl<'a> Run<'a> {
             problem: error.to_string(),
         })?;
         overlay.share_verdicts(self.world.memo());
+        overlay.take_emitted();
         Ok(Player::Node(Box::new(overlay)))
     }
 

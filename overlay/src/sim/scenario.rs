@@ -71,8 +71,6 @@ pub struct Scenario {
     /// What happens when.
     pub events: Vec<Event>,
 
-    /// What the honest nodes are.
-    pub player: Player,
     /// Slots of the memory (m); 0 = the node's default, here and below.
     pub slots: usize,
     /// Records asked for in an exchange (L).
@@ -89,8 +87,6 @@ pub struct Scenario {
     pub outbound: usize,
     /// Most inbound neighbors.
     pub inbound: usize,
-    /// Rules of the sampling that are switched off, to see what they are good for.
-    pub without: Vec<Rule>,
 
     /// What the figures must reach.
     pub bars: Vec<Bar>,
@@ -160,47 +156,6 @@ pub enum Adversary {
     Invent,
     /// Accept, then never answer.
     Refuse,
-}
-
-/// What honest nodes are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Player {
-    /// The node itself.
-    #[default]
-    Overlay,
-    /// Cyclon (Voulgaris, Gavidia, van Steen 2005), for comparison.
-    Cyclon,
-    /// The push-pull framework of Jelasity et al. 2007 with healer settings, for comparison.
-    Healer,
-    /// The same with swapper settings.
-    Swapper,
-    /// Ranked slots that believe the first callers of a round up to a cap, for comparison.
-    NaiveCap,
-}
-
-/// A rule of the sampling that can be switched off in a simulation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Rule {
-    /// Slots rank address prefixes before ids.
-    PrefixRank,
-    /// Only what this node dialled itself enters the memory.
-    OwnDial,
-    /// Lists count only from exchanges that this node started.
-    OwnExchanges,
-    /// At most one reset in five exchanges.
-    SlowReset,
-    /// Callers beyond what can be dialled back go through a uniform reservoir over distinct identities.
-    Reservoir,
-    /// A source has at most a few untested candidates.
-    SourceQuota,
-    /// The exchange goes to the member whose proof is oldest.
-    OldestFirst,
-    /// The fast start while young.
-    FastStart,
-    /// Outbound and inbound neighbors are separate pools.
-    SeparatePools,
 }
 
 /// Something that happens at one moment.
@@ -328,7 +283,6 @@ impl Default for Scenario {
             session_mean_s: 0.0,
             session_shape: 0.5,
             events: Vec::new(),
-            player: Player::Overlay,
             slots: 0,
             list: 0,
             list_young: 0,
@@ -337,7 +291,6 @@ impl Default for Scenario {
             exchanges_per_reset: 0,
             outbound: 0,
             inbound: 0,
-            without: Vec::new(),
             bars: Vec::new(),
         }
     }

@@ -16,11 +16,8 @@ use crate::wire::{
 /// A connection.
 #[derive(Clone, Debug)]
 pub(super) struct Partner {
-    pub(super) peer: PeerId,
     pub(super) addr: SocketAddr,
     pub(super) ours: bool,
-    /// Hello and accept are done.
-    pub(super) open: bool,
     pub(super) purpose: Purpose,
 }
 
@@ -42,10 +39,6 @@ pub(super) enum Said {
         link: LinkId,
         reply: Box<ExchangeReply>,
     },
-    /// A dial came to nothing.
-    Failed { peer: PeerId },
-    /// A connection is gone.
-    Closed { peer: PeerId },
 }
 
 /// The connections of one who speaks, and what is to be sent.
@@ -169,19 +162,15 @@ impl Talk {
     pub(super) fn handle(&mut self, now: Now, input: Input) -> Option<Said> {
         match input {
             Input::Connected {
-                link,
-                peer,
-                addr,
-                dialed,
-                ..
-            } => self.connected(link, peer, addr, dialed, now),
+                link, addr, dialed, ..
+            } => self.connected(link, addr, dialed, now),
             Input::Disconnected { link, .. } => {
-                let partner = self.partners.remove(&link)?;
-                Some(Said::Closed { peer: partner.peer })
+                self.partners.remove(&link);
+                None
             }
             Input::DialFailed { dial, .. } => {
-                let (peer, _) = self.calls.remove(&dial)?;
-                Some(Said::Failed { peer })
+                self.calls.remove(&dial);
+                None
             }
             Input::Frame { link, bytes, .. } => {
                 let message = wire::decode(&bytes).ok()?;
@@ -194,7 +183,6 @@ impl Talk {
     fn connected(
         &mut self,
         link: LinkId,
-        peer: PeerId,
         addr: SocketAddr,
         dialed: Option<DialId>,
         now: Now,
@@ -205,10 +193,8 @@ impl Talk {
         self.partners.insert(
             link,
             Partner {
-                peer,
                 addr,
                 ours: dialed.is_some(),
-                open: false,
                 purpose,
             },
         );
@@ -233,7 +219,6 @@ impl Talk {
         let partner = self.partners.get_mut(&link)?;
         match message {
             Message::Hello(hello) => {
-                partner.open = true;
                 partner.purpose = hello.purpose;
                 let (observed, purpose) = (WireAddr(partner.addr), partner.purpose);
                 let accept = Accept {
@@ -252,7 +237,6 @@ impl Talk {
                 })
             }
             Message::Accept(accept) => {
-                partner.open = true;
                 partner.purpose = accept.purpose;
                 Some(Said::Opened {
                     link,

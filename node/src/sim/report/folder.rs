@@ -88,7 +88,7 @@ impl Folder {
             .with_context(|| format!("{}: names no file", path.display()))?
             .to_string_lossy()
             .into_owned();
-        let dir = path.parent().unwrap_or(Path::new(""));
+        let dir = path.parent().unwrap_or_else(|| Path::new(""));
         let folder = Self {
             path: dir.to_path_buf(),
         };

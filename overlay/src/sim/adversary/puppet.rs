@@ -196,7 +196,6 @@ impl Puppet {
                     self.talk.close(link, Code::Idle);
                 }
             }
-            Said::Failed { .. } | Said::Closed { .. } => {}
         }
     }
 

@@ -10,7 +10,9 @@ pub(crate) fn well_formed(xml: &str) -> Result<(), String> {
         let tag = &rest[start + 1..end];
         rest = &rest[end + 1..];
         if let Some(name) = tag.strip_prefix('/') {
-            let top = open.pop().ok_or(format!("</{name}> closes nothing"))?;
+            let top = open
+                .pop()
+                .ok_or_else(|| format!("</{name}> closes nothing"))?;
             if top != name {
                 return Err(format!("<{top}> is closed by </{name}>"));
             }
@@ -52,8 +54,10 @@ fn attributes_are_fit(mut rest: &str) -> Result<(), String> {
     while !rest.trim().is_empty() {
         let (name, after) = rest
             .split_once("=\"")
-            .ok_or(format!("attribute {rest:?}"))?;
-        let (value, after) = after.split_once('"').ok_or(format!("value {after:?}"))?;
+            .ok_or_else(|| format!("attribute {rest:?}"))?;
+        let (value, after) = after
+            .split_once('"')
+            .ok_or_else(|| format!("value {after:?}"))?;
         let name = name.trim();
         if name.contains(' ') || seen.contains(&name) {
             return Err(format!("attribute {name:?}"));
