@@ -239,12 +239,6 @@ impl Sampling {
         &self.view
     }
 
-    /// Takes the samples emitted since the last call; the first call only begins to keep them.
-    #[cfg(feature = "sim")]
-    pub(crate) fn take_emitted(&mut self) -> Vec<PeerId> {
-        self.view.emitted.replace(Vec::new()).unwrap_or_default()
-    }
-
     /// `n` distinct random peers; see [`View::sample`].
     #[must_use]
     pub fn sample(&self, n: usize, rng: &mut impl rand::Rng) -> Vec<PeerId> {

@@ -172,6 +172,14 @@ impl View {
     }
 }
 
+#[cfg(feature = "sim")]
+impl super::Sampling {
+    /// Takes the samples emitted since the last call; the first call only begins to keep them.
+    pub(crate) fn take_emitted(&mut self) -> Vec<PeerId> {
+        self.view.emitted.replace(Vec::new()).unwrap_or_default()
+    }
+}
+
 /// The numbers below `n` in random order, shuffled as far as they are taken.
 fn shuffled(n: usize, rng: &mut impl Rng) -> impl Iterator<Item = usize> {
     let mut numbers: Vec<usize> = (0..n).collect();

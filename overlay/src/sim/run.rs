@@ -406,6 +406,98 @@ fn gamma(x: f64) -> f64 {
 mod tests {
     use super::*;
 
+    fn outcome(scenario: &Scenario, seed: u64, threads: usize) -> Outcome {
+        run(scenario, seed, threads, &mut |_| {}).expect("a sound scenario")
+    }
+
+    /// Everything at once: loss, duplicates, reordering, a partition, crashes that start again, a stall, joins, hostile nodes.
+    fn rough() -> Scenario {
+        let event = |at_s, what| super::super::scenario::Event { at_s, what };
+        Scenario {
+            nodes: 20,
+            byzantine: 0.2,
+            adversary: Adversary::Flood,
+            force: 3.0,
+            duration_s: 50.0,
+            measure_every_s: 10.0,
+            join_s: 2.0,
+            loss: 0.02,
+            duplicate: 0.02,
+            reorder: 0.05,
+            joins_per_s: 0.05,
+            events: vec![
+                event(10.0, Happening::Crash { fraction: 0.2 }),
+                event(
+                    15.0,
+                    Happening::Stall {
+                        fraction: 0.2,
+                        for_s: 3.0,
+                    },
+                ),
+                event(
+                    20.0,
+                    Happening::Partition {
+                        groups: vec![0.5, 0.5],
+                        one_way: false,
+                    },
+                ),
+                event(30.0, Happening::Heal),
+                event(31.0, Happening::Restart),
+            ],
+            ..Scenario::default()
+        }
+    }
+
+    #[test]
+    fn a_run_repeats_exactly_however_many_threads_it_has() {
+        let scenario = rough();
+        let one = outcome(&scenario, 7, 1);
+        assert!(one.events > 1000, "{}", one.events);
+        for threads in [1, 2, 3] {
+            assert_eq!(outcome(&scenario, 7, threads), one, "{threads} threads");
+        }
+        assert_ne!(outcome(&scenario, 8, 1).event_hash, one.event_hash);
+    }
+
+    #[test]
+    fn a_network_joins_and_survives_crashes() {
+        let event = |at_s, what| super::super::scenario::Event { at_s, what };
+        let scenario = Scenario {
+            nodes: 30,
+            duration_s: 120.0,
+            measure_every_s: 5.0,
+            join_s: 2.0,
+            events: vec![event(20.0, Happening::Crash { fraction: 0.5 })],
+            ..Scenario::default()
+        };
+        let outcome = outcome(&scenario, 1, 1);
+        let metric = |name: &str| outcome.metrics[name];
+        assert_eq!(metric("alive"), 15.0);
+        assert_eq!(metric("largest_component"), 1.0);
+        assert_eq!(metric("isolated"), 0.0);
+        assert!(metric("links_min") >= 3.0, "{}", metric("links_min"));
+        assert!(metric("heal_seconds") <= 60.0, "{}", metric("heal_seconds"));
+    }
+
+    #[test]
+    fn who_floods_gets_no_more_than_its_share_of_the_memory() {
+        let scenario = Scenario {
+            nodes: 40,
+            byzantine: 0.25,
+            adversary: Adversary::Flood,
+            force: 10.0,
+            duration_s: 120.0,
+            measure_every_s: 30.0,
+            join_s: 2.0,
+            ..Scenario::default()
+        };
+        let outcome = outcome(&scenario, 1, 2);
+        let share = outcome.metrics["share"];
+        // 256 slots over 40 nodes: all are known, and the rest is the chance of the draw.
+        assert!((0.15..=0.35).contains(&share), "share {share}");
+        assert_eq!(outcome.metrics["isolated"], 0.0);
+    }
+
     #[test]
     fn gamma_of_known_arguments() {
         for (x, value) in [
