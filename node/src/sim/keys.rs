@@ -79,7 +79,7 @@ mod tests {
     #[test]
     fn every_key_is_known_and_takes_its_default() {
         let table = Table::try_from(Scenario::default()).unwrap();
-        assert!(known().len() > 35, "{:?}", known());
+        assert!(known().len() > 30, "{:?}", known());
         for (key, value) in table.iter().filter(|(key, _)| !of_the_file(key)) {
             assert_eq!(check("here", key, value), Ok(()));
         }
@@ -108,9 +108,9 @@ mod tests {
             ("nodes", Value::Integer(-1), "usize"),
             ("list", Value::Integer(256), "u8"),
             (
-                "start",
-                Value::String("tepid".to_owned()),
-                "`cold` or `warm`",
+                "addresses",
+                Value::String("steep".to_owned()),
+                "`local`, `flat` or `zipf`",
             ),
             ("adversary", Value::String("floodd".to_owned()), "`flood`"),
         ] {

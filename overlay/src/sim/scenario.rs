@@ -22,8 +22,6 @@ pub struct Scenario {
     /// Figures over time are taken every so many seconds, and the end figures are means over the last quarter of them where it says so.
     pub measure_every_s: f64,
 
-    /// Whether nodes begin with empty memories or with memories filled by an ideal sampler.
-    pub start: Start,
     /// Nodes start evenly spread over so many seconds.
     pub join_s: f64,
     /// Honest, long-lived nodes that every other node is configured with as seeds; at least 1, or 0 where `poisoned` says how nodes
@@ -90,17 +88,6 @@ pub struct Scenario {
 
     /// What the figures must reach.
     pub bars: Vec<Bar>,
-}
-
-/// How memories begin.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Start {
-    /// Empty: nodes join through their seeds.
-    #[default]
-    Cold,
-    /// Filled by an ideal sampler, with neighbors drawn from it.
-    Warm,
 }
 
 /// How addresses are spread.
@@ -261,7 +248,6 @@ impl Default for Scenario {
             byzantine: 0.0,
             duration_s: 3600.0,
             measure_every_s: 60.0,
-            start: Start::Cold,
             join_s: 10.0,
             seeds: 3,
             addresses: Addresses::Local,
