@@ -110,7 +110,7 @@ mod tests {
             (
                 "addresses",
                 Value::String("steep".to_owned()),
-                "`local`, `flat` or `zipf`",
+                "`local`, `flat`, `zipf`",
             ),
             ("adversary", Value::String("floodd".to_owned()), "`flood`"),
         ] {
