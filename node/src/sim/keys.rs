@@ -110,7 +110,7 @@ mod tests {
             (
                 "addresses",
                 Value::String("steep".to_owned()),
-                "`local`, `flat` or `zipf`",
+                "`local`, `flat`, `zipf`",
             ),
             ("adversary", Value::String("floodd".to_owned()), "`flood`"),
         ] {
@@ -120,6 +120,21 @@ mod tests {
         }
         // A whole number is a number.
         assert_eq!(check("a.toml", "force", &Value::Integer(10)), Ok(()));
+    }
+
+    #[test]
+    fn every_key_is_documented() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/SIMULATOR.md");
+        let document = std::fs::read_to_string(path).unwrap();
+        for key in known() {
+            let rows = document.lines().filter(|line| line.starts_with("| `"));
+            let named = rows.filter_map(|row| row.split(" | ").next());
+            let mut named = named.chain(["`bars`"]);
+            assert!(
+                named.any(|names| names.contains(&format!("`{key}`"))),
+                "docs/SIMULATOR.md does not describe {key}"
+            );
+        }
     }
 
     #[test]
