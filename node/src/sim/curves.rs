@@ -141,7 +141,8 @@ fn distribution(
     let others = ((nodes / all.len() as f64).round() as u64).saturating_sub(1);
     let binomial = |from: u64| {
         let p = mean / others as f64;
-        let fair = name.starts_with("in_degree") && (0.0..=1.0).contains(&p);
+        let in_degree = name.contains("in_degree") || name.contains("indegree");
+        let fair = in_degree && (0.0..=1.0).contains(&p);
         fair.then(|| {
             (from..from.saturating_add(width))
                 .map(|hits| stats::binomial(others, p, hits))

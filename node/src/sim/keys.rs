@@ -123,6 +123,21 @@ mod tests {
     }
 
     #[test]
+    fn every_key_is_documented() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/SIMULATOR.md");
+        let document = std::fs::read_to_string(path).unwrap();
+        for key in known() {
+            let rows = document.lines().filter(|line| line.starts_with("| `"));
+            let named = rows.filter_map(|row| row.split(" | ").next());
+            let mut named = named.chain(["`bars`"]);
+            assert!(
+                named.any(|names| names.contains(&format!("`{key}`"))),
+                "docs/SIMULATOR.md does not describe {key}"
+            );
+        }
+    }
+
+    #[test]
     fn distances() {
         assert_eq!(distance("nodes", "nodes"), 0);
         assert_eq!(distance("nodes", "node"), 1);

@@ -32,7 +32,7 @@ pub(crate) struct Words {
 use Unit::{Bytes, BytesPerSecond, Fraction, Links, Nodes, Number, PerSecond, Ratio, Seconds};
 
 /// In the order of tables; names that are not here follow by the alphabet. Curves and distributions of the same name mean the same.
-const KNOWN: [(&str, &str, Unit, &str); 34] = [
+const KNOWN: [(&str, &str, Unit, &str); 37] = [
     (
         "share",
         "Adversary's share of memories",
@@ -107,9 +107,9 @@ const KNOWN: [(&str, &str, Unit, &str); 34] = [
     ),
     (
         "links",
-        "Links of a node",
+        "Mean number of links",
         Links,
-        "Neighbors of an honest node, outbound and inbound.",
+        "Neighbors of an honest node, outbound and inbound, on average.",
     ),
     (
         "links_min",
@@ -118,16 +118,22 @@ const KNOWN: [(&str, &str, Unit, &str); 34] = [
         "Neighbors of the honest node that has fewest.",
     ),
     (
-        "links_mean",
+        "neighbors",
         "Links of a node",
         Links,
-        "Neighbors of an honest node on average, outbound and inbound.",
+        "Neighbors of an honest node, outbound and inbound.",
     ),
     (
-        "in_degree",
+        "memory_indegree",
         "Memories that hold a node",
         Number,
-        "In how many memories a node appears. If every slot were an independent fair draw, the binomial distribution would come out.",
+        "In how many honest nodes' memories a node appears. If every memory were a fair draw of its own, the binomial distribution would come out.",
+    ),
+    (
+        "slots_filled",
+        "Filled slots",
+        Number,
+        "Slots of an honest node's memory that hold a node, on average.",
     ),
     (
         "largest_component",
@@ -185,15 +191,27 @@ const KNOWN: [(&str, &str, Unit, &str); 34] = [
     ),
     (
         "bytes_per_node_per_sec",
-        "Membership traffic of a node",
+        "Traffic of a node",
         BytesPerSecond,
-        "What an honest node sends for membership in steady state, handshakes and the headers of UDP and IP included; it receives as much on average.",
+        "What an honest node sends or receives on average, whichever is more, handshakes and the headers of UDP and IP included. Nothing is published, so all of it is membership.",
     ),
     (
-        "bytes_per_node_per_sec_max",
-        "Membership traffic of the busiest node",
+        "bytes_out_per_node_per_sec",
+        "Traffic sent",
         BytesPerSecond,
-        "The same for the honest node that sends most.",
+        "What an honest node sends on average.",
+    ),
+    (
+        "bytes_in_per_node_per_sec",
+        "Traffic received",
+        BytesPerSecond,
+        "What an honest node receives on average.",
+    ),
+    (
+        "bytes_per_sec_max",
+        "Traffic of the busiest node",
+        BytesPerSecond,
+        "What the honest node sends or receives that has most of it.",
     ),
     (
         "seed_bytes_per_sec_max",
@@ -257,7 +275,7 @@ pub(crate) fn of(metric: &str) -> Words {
 
 /// What the ending of an unknown name says.
 fn unit_of(metric: &str) -> Unit {
-    if metric.contains("bytes_per") {
+    if metric.starts_with("bytes") && metric.ends_with("_per_sec") {
         BytesPerSecond
     } else if metric.ends_with("_per_sec") {
         PerSecond
@@ -328,16 +346,43 @@ mod tests {
     #[test]
     fn every_bar_of_a_scenario_is_explained() {
         for description in crate::sim::library::built_in().unwrap() {
-            let scenario = description.resolve(Default::default()).unwrap();
-            let bars = scenario.bars.iter().map(|bar| &bar.metric);
-            for metric in bars.chain(&description.also) {
-                assert!(
-                    !of(metric).meaning.is_empty(),
-                    "{}: {metric}",
-                    description.name
-                );
+            for arm in description.arms_of_suite(false) {
+                let choice = crate::sim::Choice {
+                    arm,
+                    ..Default::default()
+                };
+                let scenario = description.resolve(choice).unwrap();
+                let bars = scenario.bars.iter().map(|bar| &bar.metric);
+                let compared = description.differences.iter().map(|d| &d.metric);
+                for metric in bars.chain(&description.also).chain(compared) {
+                    let name = &description.name;
+                    assert!(!of(metric).meaning.is_empty(), "{name}: {metric}");
+                }
             }
         }
+    }
+
+    #[test]
+    fn the_document_says_the_same() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/RESULTS.md");
+        let document = std::fs::read_to_string(path).unwrap();
+        for (name, title, _, meaning) in KNOWN {
+            let row = format!("| `{name}` | **{title}.** {meaning} | ");
+            assert!(document.contains(&row), "docs/RESULTS.md lacks {row}");
+        }
+        assert!(crate::sim::suite::replace_table(&document, "").is_ok());
+    }
+
+    /// The example of the document is a scenario.
+    #[test]
+    fn the_documents_scenario_is_right() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/SIMULATOR.md");
+        let document = std::fs::read_to_string(path).unwrap();
+        let (_, rest) = document.split_once("```toml\n").unwrap();
+        let (example, _) = rest.split_once("```").unwrap();
+        let description = crate::sim::description::Description::parse("example", "e", example);
+        let scenario = description.unwrap().resolve(Default::default()).unwrap();
+        assert_eq!((scenario.events.len(), scenario.bars.len()), (2, 2));
     }
 
     #[test]

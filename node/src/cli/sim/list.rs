@@ -12,7 +12,7 @@ use crate::sim::{Entry, library};
 Example:
   vouchsafe sim list
 
-The cost is a guess from the simulator's aim of a thousand nodes for an hour in two minutes of a core.")]
+The cost is a guess: the simulator's aim is a thousand nodes for an hour in two minutes of a core.")]
 pub(super) struct List {
     /// One line of JSON for each scenario
     #[arg(long)]

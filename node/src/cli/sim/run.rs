@@ -75,15 +75,15 @@ impl Run {
             command: sim::command(&self.scenario, choice, (self.seed, seeds.len())),
         };
         let summary = Summary::new(&run);
-        let files = match &folder {
-            Some(folder) => sim::report::write(folder, &run, &summary)?.len(),
-            None => 0,
-        };
+        // What took long to find out is told before anything else can go wrong.
         if self.json {
             out::line(Line::new(&run, &summary)?.json()?)?;
         } else {
             out::lines(summary.text(&run))?;
-            if let Some(folder) = &folder {
+        }
+        if let Some(folder) = &folder {
+            let files = sim::report::write(folder, &run, &summary)?.len();
+            if !self.json {
                 let page = folder.path().join("report.html");
                 out::line(format!(
                     "\nwrote {} and {} more files",

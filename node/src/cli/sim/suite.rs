@@ -25,7 +25,7 @@ Examples:
   vouchsafe sim suite --resume --jobs 2 --results docs/RESULTS.md
   vouchsafe sim suite --only byzantine --only mine.toml --seeds 40 --out two
 
-The table goes to stdout as Markdown. --results puts it between the two lines of a document that read
+The table goes to stdout as Markdown. --results puts it into a document, between the lines
 <!-- sim suite: begin --> and <!-- sim suite: end -->.")]
 pub(super) struct Suite {
     /// Where results are kept

@@ -38,10 +38,11 @@ pub(super) struct Around<'a> {
     pub(super) tail: bool,
 }
 
-/// The end of a curve is worth a chart of its own: it varies so little that the whole does not show it.
+/// The end of a curve is worth a chart of its own: it is compared with something, and varies so little that the whole does not show
+/// it.
 pub(super) fn has_flat_tail(curve: &Curve, levels: &[Level]) -> bool {
     let tail = second_half(&curve.points);
-    if curve.points.len() < 8 || tail.len() < 4 {
+    if levels.is_empty() || curve.points.len() < 8 || tail.len() < 4 {
         return false;
     }
     let whole = extent(&curve.points, levels);

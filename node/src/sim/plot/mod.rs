@@ -1,4 +1,4 @@
-//! Plots: a chart is laid out once as a [`Drawing`] of lines, areas and words, and written as SVG or PNG.
+//! Plots: a chart is laid out once as a [`drawing::Drawing`] of lines, areas and words, and written as SVG or PNG.
 
 mod axis;
 mod chart;

@@ -17,6 +17,17 @@ pub(super) fn metrics(outcomes: &[Outcome]) -> String {
     csv
 }
 
+/// `counter,seed,mean_of_honest_nodes`
+pub(super) fn counters(outcomes: &[Outcome]) -> String {
+    let mut csv = String::from("counter,seed,mean_of_honest_nodes\n");
+    for outcome in outcomes {
+        for (name, value) in &outcome.counters {
+            let _ = writeln!(csv, "{},{},{value}", field(name), outcome.seed);
+        }
+    }
+    csv
+}
+
 /// `series,seed,simulated_seconds,value`
 pub(super) fn series(outcomes: &[Outcome]) -> String {
     let mut csv = String::from("series,seed,simulated_seconds,value\n");
@@ -86,10 +97,15 @@ mod tests {
         outcome
             .histograms
             .insert("h".to_owned(), [(3, 4)].into_iter().collect());
+        outcome.counters.insert("room.c".to_owned(), 2.5);
         let outcomes = [outcome];
         assert_eq!(
             metrics(&outcomes),
             "metric,seed,value\n\"a,\"\"b\"\"\",7,0.5\n"
+        );
+        assert_eq!(
+            counters(&outcomes),
+            "counter,seed,mean_of_honest_nodes\nroom.c,7,2.5\n"
         );
         assert_eq!(
             series(&outcomes),

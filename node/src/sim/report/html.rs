@@ -1,5 +1,6 @@
 //! `report.html`: one page that needs nothing else, for people.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use overlay::sim::Scenario;
@@ -33,6 +34,7 @@ pub(super) fn report(run: &Run, summary: &Summary, charts: &[Chart]) -> String {
     bars(&mut out, summary);
     plots(&mut out, charts);
     figures(&mut out, summary);
+    counters(&mut out, run);
     world(&mut out, &run.scenario);
     again(&mut out, run);
     how_to_read(&mut out, run);
@@ -136,6 +138,31 @@ fn figures(out: &mut String, summary: &Summary) {
     out.push_str("</tbody>\n</table></div>\n</section>\n");
 }
 
+/// What the nodes' own counters say, without those that nobody counted anything in.
+fn counters(out: &mut String, run: &Run) {
+    let mut sums: BTreeMap<&str, f64> = BTreeMap::new();
+    for (name, value) in run.outcomes.iter().flat_map(|outcome| &outcome.counters) {
+        *sums.entry(name).or_default() += value;
+    }
+    sums.retain(|_, sum| *sum != 0.0);
+    if sums.is_empty() {
+        return;
+    }
+    out.push_str(
+        "<section>\n<h2>What the nodes counted</h2>\n<details><summary>Each counter at the end, mean of the honest nodes and of the \
+         seeds</summary>\n<div class=\"scroll\"><table class=\"narrow\"><tbody>\n",
+    );
+    for (name, sum) in sums {
+        let _ = writeln!(
+            out,
+            "<tr><td><code>{}</code></td><td class=\"n\">{}</td></tr>",
+            escape(name),
+            numbers::figure(sum / run.outcomes.len() as f64)
+        );
+    }
+    out.push_str("</tbody></table></div>\n</details>\n</section>\n");
+}
+
 fn world(out: &mut String, scenario: &Scenario) {
     let keys = |scenario: &Scenario| match serde_json::to_value(scenario) {
         Ok(Value::Object(keys)) => keys,
@@ -211,6 +238,6 @@ fn how_to_read(out: &mut String, run: &Run) {
         "<li>A bar is met when the mean keeps to it. Where the interval reaches beyond the bar, that is said.</li>\n\
          <li>Honest nodes run the very protocol code that runs in a real node; only time and the network are simulated.</li>\n\
          <li>The numbers behind the plots are in <code>series.csv</code>, <code>series-intervals.csv</code>, \
-         <code>histograms.csv</code>, <code>metrics.csv</code> and <code>report.json</code>.</li>\n</ul>\n</section>\n",
+         <code>histograms.csv</code>, <code>counters.csv</code>, <code>metrics.csv</code> and <code>report.json</code>.</li>\n</ul>\n</section>\n",
     );
 }

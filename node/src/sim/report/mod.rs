@@ -33,6 +33,10 @@ pub(crate) fn write(folder: &Folder, run: &Run, summary: &Summary) -> Result<Vec
             csv::metrics(&run.outcomes).into_bytes(),
         ),
         (
+            "counters.csv".to_owned(),
+            csv::counters(&run.outcomes).into_bytes(),
+        ),
+        (
             "series.csv".to_owned(),
             csv::series(&run.outcomes).into_bytes(),
         ),

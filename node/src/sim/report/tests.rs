@@ -14,7 +14,7 @@ fn a_small_run(seeds: &[u64]) -> Run {
     let mut run = a_run(seeds);
     for outcome in &mut run.outcomes {
         outcome.series.retain(|name, _| name == "isolated");
-        outcome.histograms.retain(|name, _| name == "links");
+        outcome.histograms.retain(|name, _| name == "neighbors");
     }
     run
 }
@@ -36,14 +36,15 @@ fn a_report_is_complete() {
         "report.json",
         "report.html",
         "metrics.csv",
+        "counters.csv",
         "series.csv",
         "series-intervals.csv",
         "histograms.csv",
         "share.svg",
         "share.png",
         "bytes-per-node-per-sec.svg",
-        "in-degree-distribution.svg",
-        "in-degree-distribution.png",
+        "memory-indegree-distribution.svg",
+        "memory-indegree-distribution.png",
     ] {
         assert!(names.contains(name), "{name} is not in {names:?}");
         assert!(
@@ -90,6 +91,7 @@ fn the_page_needs_nothing_else_and_says_what_is_missed() {
         ("<p class=\"must\">must reach: at most 0.32</p>", 1),
         (run.command.as_str(), 1),
         ("run 3 times", 1),
+        ("sampling.exchanges", 1),
     ] {
         assert_eq!(page.matches(word).count(), times, "{word}");
     }
@@ -115,7 +117,7 @@ fn plots_of_an_earlier_run_do_not_stay() {
         !left.contains("isolated.png") && !left.contains("isolated.svg"),
         "{left:?}"
     );
-    assert!(left.contains("mine.txt") && left.contains("links-distribution.png"));
+    assert!(left.contains("mine.txt") && left.contains("neighbors-distribution.png"));
 }
 
 #[test]

@@ -50,7 +50,11 @@ impl Rows {
                 rows.push(Row {
                     of,
                     name: part.title(),
-                    set_up: own(arm.and_then(|a| a.set_up.as_ref()), &description.set_up),
+                    set_up: if plan.quick {
+                        run.set_up()
+                    } else {
+                        own(arm.and_then(|a| a.set_up.as_ref()), &description.set_up)
+                    },
                     published: own(
                         arm.and_then(|a| a.published.as_ref()),
                         &description.published,

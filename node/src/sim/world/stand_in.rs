@@ -55,7 +55,7 @@ pub(crate) fn run(
         });
         t += scenario.measure_every_s;
     }
-    for (name, mean, trials) in [("in_degree", 40.0, 200), ("links", 20.0, 60)] {
+    for (name, mean, trials) in [("memory_indegree", 40.0, 200), ("neighbors", 20.0, 60)] {
         let counts: &mut BTreeMap<u64, u64> =
             outcome.histograms.entry(name.to_owned()).or_default();
         for _ in 0..scenario.nodes.min(2000) {
@@ -74,6 +74,9 @@ pub(crate) fn run(
     ] {
         outcome.metrics.insert(name.to_owned(), value);
     }
+    outcome
+        .counters
+        .insert("sampling.exchanges".to_owned(), 360.0);
     let hash = blake3::hash(format!("{scenario:?} {seed}").as_bytes());
     outcome.event_hash = hash.to_hex().to_string();
     Ok(outcome)
