@@ -2,9 +2,13 @@
 
 use std::collections::HashMap;
 use std::fmt;
+#[cfg(feature = "sim")]
+use std::sync::Arc;
 
 use ed25519_dalek::{Signature, VerifyingKey};
 
+#[cfg(feature = "sim")]
+use crate::VerdictMemo;
 use crate::id::checked_key;
 use crate::{BadKey, Context, NetworkId, PeerId};
 
@@ -48,6 +52,8 @@ fn verify_decompressed(
 pub struct KeyCache {
     good: Generations<VerifyingKey>,
     bad: Generations<BadKey>,
+    #[cfg(feature = "sim")]
+    memo: Option<Arc<VerdictMemo>>,
 }
 
 impl KeyCache {
@@ -58,6 +64,18 @@ impl KeyCache {
         Self {
             good: Generations::new(capacity - bad),
             bad: Generations::new(bad),
+            #[cfg(feature = "sim")]
+            memo: None,
+        }
+    }
+
+    /// A cache that asks and feeds a memo which other simulated nodes use too, and keeps nothing itself.
+    #[cfg(feature = "sim")]
+    #[must_use]
+    pub fn shared(memo: Arc<VerdictMemo>) -> Self {
+        Self {
+            memo: Some(memo),
+            ..Self::new(0)
         }
     }
 
@@ -73,6 +91,10 @@ impl KeyCache {
 
     /// As [`PeerId::from_bytes`], but cheap for a key seen before.
     pub fn check(&mut self, bytes: &[u8; 32]) -> Result<PeerId, BadKey> {
+        #[cfg(feature = "sim")]
+        if let Some(memo) = &self.memo {
+            return memo.key(bytes, || PeerId::from_bytes(bytes));
+        }
         self.key(bytes).map(|key| PeerId::of_checked(&key))
     }
 
@@ -85,8 +107,17 @@ impl KeyCache {
         body: &[u8],
         signature: &[u8; 64],
     ) -> Result<PeerId, BadSignature> {
+        let message = context.signed_bytes(network, body);
+        #[cfg(feature = "sim")]
+        if let Some(memo) = &self.memo {
+            return memo.signature(&[key, &message, signature], || {
+                let key = checked_key(key)?;
+                verify_decompressed(&key, &message, signature)?;
+                Ok(PeerId::of_checked(&key))
+            });
+        }
         let key = self.key(key)?;
-        verify_decompressed(&key, &context.signed_bytes(network, body), signature)?;
+        verify_decompressed(&key, &message, signature)?;
         Ok(PeerId::of_checked(&key))
     }
 

@@ -16,6 +16,8 @@ mod id;
 mod identity;
 mod key_file;
 mod keys;
+#[cfg(feature = "sim")]
+mod memo;
 mod network;
 mod signed;
 mod text;
@@ -26,6 +28,8 @@ pub use id::{BadKey, ParsePeerIdError, PeerId};
 pub use identity::{Identity, SignError};
 pub use key_file::KeyFileError;
 pub use keys::{BadSignature, KeyCache, verify_raw};
+#[cfg(feature = "sim")]
+pub use memo::VerdictMemo;
 pub use network::NetworkId;
 pub use signed::{Signable, Signed, Verified};
 pub use text::ParseIdError;

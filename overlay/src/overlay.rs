@@ -208,6 +208,41 @@ impl Overlay {
     }
 }
 
+/// What a simulation may look at.
+#[cfg(feature = "sim")]
+#[derive(Clone, Copy, Debug)]
+pub struct Rooms<'a> {
+    /// Records, archive, dials.
+    pub book: &'a Book,
+    /// Memory and samples.
+    pub view: &'a crate::sampling::View,
+    /// Connections.
+    pub links: &'a crate::neighbors::Links,
+}
+
+#[cfg(feature = "sim")]
+impl Overlay {
+    /// Shares the verdicts of signature checks with other simulated nodes.
+    pub fn share_verdicts(&mut self, memo: std::sync::Arc<crypto::VerdictMemo>) {
+        self.env.keys = KeyCache::shared(memo);
+    }
+
+    /// What a simulation may look at.
+    #[must_use]
+    pub fn rooms(&self) -> Rooms<'_> {
+        Rooms {
+            book: &self.parts.book,
+            view: self.parts.sampling.view(),
+            links: self.parts.neighbors.links(),
+        }
+    }
+
+    /// Takes the samples emitted since the last call; the first call only begins to keep them.
+    pub fn take_emitted(&mut self) -> Vec<PeerId> {
+        self.parts.sampling.take_emitted()
+    }
+}
+
 impl Parts {
     fn input(&mut self, input: Input, cx: &mut Cx<'_>) {
         match input {
@@ -365,7 +400,8 @@ impl Parts {
                 sampling.on_request(id, *request, &own, book, neighbors.links(), cx)?;
             }
             Message::ExchangeReply(reply) => {
-                sampling.on_reply(id, *reply, book, neighbors.links(), cx)?
+                let own = neighbors.own().record().clone();
+                sampling.on_reply(id, *reply, &own, book, neighbors.links(), cx)?
             }
             Message::Gossip(gossip) if lane == Lane::Bulk => {
                 repair.on_gossip(id, *peer, *gossip, frame, messages, cx)?
@@ -416,6 +452,9 @@ impl Parts {
                 .on_change(&change, &own, &mut self.book, links, cx);
             self.broadcast.on_change(&change, links, cx);
             self.repair.on_change(&change, &self.messages, links, cx);
+        }
+        if self.neighbors.take_clone_seen() | self.sampling.take_clone_seen() {
+            self.messages.clone_detected(cx);
         }
         for arrival in self
             .broadcast

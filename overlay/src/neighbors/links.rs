@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crypto::PeerId;
+use crypto::{PeerId, Signed};
 
 use crate::input::LinkId;
-use crate::wire::Purpose;
+use crate::wire::{PeerRecord, Purpose};
 
 /// How far a link has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,6 +47,8 @@ pub struct Link {
     pub clock_offset_ms: i64,
     /// What the peer calls our address.
     pub observed: Option<SocketAddr>,
+    /// The newest record that anybody with the peer's key has shown in a greeting while this link was there, with a good signature.
+    pub newest: Option<Signed<PeerRecord>>,
     /// First deliveries of new messages through this link, a decaying credit (see `neighbors`).
     pub usefulness: u64,
 }
@@ -158,6 +160,21 @@ impl Links {
             self.forget_open(id, &peer, outbound);
         }
         Some(result)
+    }
+
+    /// Notes a record that somebody with this key has shown, on all connections to it: two nodes may run with one key.
+    pub(crate) fn note_shown(&mut self, peer: &PeerId, record: &Signed<PeerRecord>) {
+        let of_peer = |link: &&mut Link| link.peer == *peer;
+        let newest = self
+            .links
+            .values_mut()
+            .filter(of_peer)
+            .filter_map(|link| link.newest.take())
+            .chain([record.clone()])
+            .max_by_key(|record| record.value.version);
+        for link in self.links.values_mut().filter(of_peer) {
+            link.newest.clone_from(&newest);
+        }
     }
 
     fn forget_open(&mut self, id: LinkId, peer: &PeerId, outbound: bool) {

@@ -282,6 +282,9 @@ impl Fetch {
 
     /// Asks elsewhere for what links owe for too long.
     pub(super) fn expire(&mut self, cx: &mut Cx<'_>) {
+        if self.in_flight == 0 {
+            return;
+        }
         let (now, timeout) = (cx.now.mono, self.timeout);
         let mut silent = Vec::new();
         let mut lost = Vec::new();
@@ -314,12 +317,15 @@ impl Fetch {
     }
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {
+        let blocked = self.blocked_since.map(|at| at + REORDER);
+        if self.in_flight == 0 {
+            return blocked;
+        }
         let owed = self.links.values().filter_map(|holder| {
             let oldest = *holder.asked.values().min()?;
             let silent = holder.progress.max(oldest) + self.timeout;
             Some(silent.min(oldest + HARD_TIMEOUT))
         });
-        let blocked = self.blocked_since.map(|at| at + REORDER);
         owed.chain(blocked).min()
     }
 

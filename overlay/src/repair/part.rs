@@ -9,18 +9,17 @@ use rand::RngExt as _;
 
 use super::fetch::Fetch;
 use super::job::{Answer, Job, asks};
+use super::peer::Peer;
 use super::serve::Serve;
-use super::session::{Session, Turn, date};
+use super::session::{FIRST_ANSWER, Session, Turn, date};
 use super::{FRESH_MS, LOW_MARGIN_MS};
 use crate::action::Row;
 use crate::collections::TokenBucket;
-use crate::cx::{Cx, FRAME_OVERHEAD};
+use crate::cx::Cx;
 use crate::input::{Lane, LinkId, Token};
 use crate::messages::{Admission, Arrival, Messages, admit};
 use crate::neighbors::{Change, Code, Links};
-use crate::wire::{
-    self, Bounded, Fetch as FetchFrame, FetchMissing, Gossip, Message, Point, Reconcile,
-};
+use crate::wire::{self, Bounded, Fetch as FetchFrame, FetchMissing, Gossip, Message, Reconcile};
 
 /// Between two slices of work.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -33,20 +32,6 @@ const OPEN_EVERY: Duration = Duration::from_secs(5);
 const FULL_EVERY: u64 = 8;
 /// A new neighbor is compared with again after this long, for what was too fresh the first time.
 const FOLLOW_UP: Duration = Duration::from_millis(FRESH_MS + 2_000);
-/// A session whose first frame has no answer after this long is given up.
-const FIRST_ANSWER: Duration = Duration::from_secs(10);
-
-/// What is kept per open link.
-#[derive(Debug)]
-struct Peer {
-    peer: PeerId,
-    session: Option<Session>,
-    opens: TokenBucket,
-    /// Its low edge, as it last said.
-    low_edge_ms: u64,
-    /// Where the next whole session goes on, after one that was cut.
-    resume: Option<Point>,
-}
 
 /// Keeps nodes equal: finds out what is missing at either end of a link, and fetches what is missing here.
 #[derive(Debug)]
@@ -62,6 +47,11 @@ pub struct Repair {
     period_at: Instant,
     periods: u64,
     session_timeout: Duration,
+    /// Something came in since the last look, so that `due` may be late.
+    stirred: bool,
+    due: Option<Instant>,
+    /// No session expires before this.
+    sessions_at: Option<Instant>,
     pub(super) fetch: Fetch,
     serve: Serve,
 }
@@ -79,6 +69,9 @@ impl Repair {
             period_at: cx.now.mono,
             periods: 0,
             session_timeout: cx.config.repair.session_timeout,
+            stirred: true,
+            due: None,
+            sessions_at: None,
             fetch: Fetch::new(cx.config.repair.fetch_timeout),
             serve: Serve::new(),
         };
@@ -103,6 +96,7 @@ impl Repair {
         links: &Links,
         cx: &mut Cx<'_>,
     ) {
+        self.stirred = true;
         match change {
             Change::Opened { link, peer, .. } => {
                 self.peers.insert(
@@ -197,6 +191,8 @@ impl Repair {
             futile: 0,
         });
         self.jobs.push_back(id);
+        self.watch_session(cx.now.mono);
+        self.stirred = true;
         true
     }
 
@@ -212,6 +208,7 @@ impl Repair {
         _links: &Links,
         cx: &mut Cx<'_>,
     ) -> Result<(), Code> {
+        self.stirred = true;
         let me = cx.me();
         let Some(peer) = self.peers.get_mut(&link) else {
             cx.stats.repair.stray += 1;
@@ -258,6 +255,7 @@ impl Repair {
                 });
             }
         }
+        self.watch_session(cx.now.mono);
         if !self.jobs.contains(&link) {
             self.jobs.push_back(link);
         }
@@ -357,6 +355,7 @@ impl Repair {
         messages: &Messages,
         cx: &mut Cx<'_>,
     ) -> Result<(), Code> {
+        self.stirred = true;
         self.serve.asked(link, fetch.ids.into_vec(), messages, cx);
         Ok(())
     }
@@ -372,6 +371,7 @@ impl Repair {
         _links: &Links,
         cx: &mut Cx<'_>,
     ) -> Result<(), Code> {
+        self.stirred = true;
         for id in missing.ids.iter() {
             cx.stats.repair.fetch_missing += 1;
             self.fetch
@@ -393,6 +393,7 @@ impl Repair {
         messages: &Messages,
         cx: &mut Cx<'_>,
     ) -> Result<(), Code> {
+        self.stirred = true;
         let id = gossip.signed.value.id(cx.network);
         if !self.fetch.is_asked(link, &id, cx.now.mono) {
             cx.stats.repair.unasked += 1;
@@ -416,11 +417,13 @@ impl Repair {
 
     /// An answer of the store.
     pub fn on_loaded(&mut self, token: Token, row: Option<Row>, cx: &mut Cx<'_>) {
+        self.stirred = true;
         self.serve.on_loaded(token, row, cx);
     }
 
     /// A lane has room again.
     pub fn on_room(&mut self, link: LinkId, lane: Lane, messages: &Messages, cx: &mut Cx<'_>) {
+        self.stirred = true;
         if lane != Lane::Bulk {
             return;
         }
@@ -433,6 +436,16 @@ impl Repair {
 
     /// Runs what is due; cheap when nothing is.
     pub fn on_timeout(&mut self, messages: &Messages, links: &Links, cx: &mut Cx<'_>) {
+        let now = cx.now.mono;
+        if !self.stirred && self.due.is_none_or(|due| now < due) {
+            return;
+        }
+        self.run_due(messages, links, cx);
+        self.stirred = false;
+        self.due = self.first_due();
+    }
+
+    fn run_due(&mut self, messages: &Messages, links: &Links, cx: &mut Cx<'_>) {
         let now = cx.now.mono;
         if now >= self.period_at {
             self.schedule(cx);
@@ -460,16 +473,8 @@ impl Repair {
                 self.starts.push_back((link, true));
             }
         }
-        let timeout = self.session_timeout;
-        for peer in self.peers.values_mut() {
-            if peer
-                .session
-                .as_ref()
-                .is_some_and(|session| session.expires(timeout).is_some_and(|at| at <= now))
-            {
-                cx.stats.repair.sessions_cut += 1;
-                peer.session = None;
-            }
+        if self.sessions_at.is_some_and(|at| at <= now) {
+            self.expire_sessions(cx);
         }
         if !self.starts.is_empty() {
             self.start_sessions(messages, links, cx);
@@ -481,19 +486,51 @@ impl Repair {
         self.serve.pump_due(messages, cx);
     }
 
+    fn expire_sessions(&mut self, cx: &mut Cx<'_>) {
+        let timeout = self.session_timeout;
+        self.sessions_at = None;
+        for peer in self.peers.values_mut() {
+            let Some(expires) = peer
+                .session
+                .as_ref()
+                .map(|session| session.expires(timeout))
+            else {
+                continue;
+            };
+            if expires.is_some_and(|at| at <= cx.now.mono) {
+                cx.stats.repair.sessions_cut += 1;
+                peer.session = None;
+            } else {
+                // One that we are at work on does not expire now, but may later.
+                let look = expires.unwrap_or_else(|| cx.now.mono + FIRST_ANSWER.min(timeout));
+                self.sessions_at = Some(self.sessions_at.map_or(look, |at| at.min(look)));
+            }
+        }
+    }
+
+    /// A session began: it is looked at before it can expire.
+    fn watch_session(&mut self, now: Instant) {
+        let look = now + FIRST_ANSWER.min(self.session_timeout);
+        self.sessions_at = Some(self.sessions_at.map_or(look, |at| at.min(look)));
+    }
+
     /// When [`on_timeout`](Self::on_timeout) has something to do next.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
-        let sessions = self
-            .peers
-            .values()
-            .filter_map(|peer| peer.session.as_ref()?.expires(self.session_timeout))
-            .min();
+        if self.stirred {
+            self.first_due()
+        } else {
+            self.due
+        }
+    }
+
+    /// Looks through everything that is under way.
+    fn first_due(&self) -> Option<Instant> {
         [
             Some(self.period_at),
             self.follow_ups.front().map(|(due, _)| *due),
             (!self.jobs.is_empty()).then_some(self.jobs_at),
-            sessions,
+            self.sessions_at,
             self.fetch.next_timeout(),
             self.serve.next_timeout(),
         ]
@@ -511,41 +548,6 @@ impl Repair {
     /// Messages fetched and verified since the last call, in the order in which they are to be appended.
     pub fn take_arrivals(&mut self) -> Vec<Arrival> {
         self.fetch.take_arrivals()
-    }
-}
-
-impl Session {
-    /// When it is given up; while the work is ours, never.
-    fn expires(&self, timeout: Duration) -> Option<Instant> {
-        match self.turn {
-            Turn::Theirs if self.frames <= 1 => Some(self.since + timeout.min(FIRST_ANSWER)),
-            Turn::Theirs | Turn::Send(..) => Some(self.since + timeout),
-            Turn::Received(_) | Turn::Work(..) => None,
-        }
-    }
-}
-
-impl Peer {
-    /// Sends the session's answer, if one waits and the lane has room.
-    fn send(&mut self, link: LinkId, cx: &mut Cx<'_>) {
-        let Some(session) = &mut self.session else {
-            return;
-        };
-        let Turn::Send(bytes, ends) = &session.turn else {
-            return;
-        };
-        let ends = *ends;
-        if cx.out.room(link, Lane::Bulk) < bytes.len() + FRAME_OVERHEAD {
-            return;
-        }
-        cx.send_bytes(link, Lane::Bulk, bytes.clone());
-        cx.stats.repair.frames += 1;
-        if ends {
-            self.session = None;
-        } else {
-            session.turn = Turn::Theirs;
-            session.since = cx.now.mono;
-        }
     }
 }
 

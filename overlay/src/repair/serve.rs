@@ -37,6 +37,10 @@ struct Customer {
     wake: Option<Instant>,
 }
 
+fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    a.into_iter().chain(b).min()
+}
+
 /// What is asked of us. Capped per link (ids) and over all (rows read and not sent).
 #[derive(Debug)]
 pub(super) struct Serve {
@@ -44,6 +48,8 @@ pub(super) struct Serve {
     loads: BTreeMap<Token, (LinkId, MessageId)>,
     /// Rows read, or being read, that were not sent yet.
     held: usize,
+    /// No customer's `wake` is earlier.
+    wake: Option<Instant>,
 }
 
 impl Serve {
@@ -52,6 +58,7 @@ impl Serve {
             links: BTreeMap::new(),
             loads: BTreeMap::new(),
             held: 0,
+            wake: None,
         }
     }
 
@@ -113,6 +120,7 @@ impl Serve {
         };
         let slot = self.links.get_mut(&link).and_then(|customer| {
             customer.wake = Some(cx.now.mono);
+            self.wake = Some(cx.now.mono);
             let loading = |(other, slot): &&mut (MessageId, Slot)| {
                 *other == id && matches!(slot, Slot::Loading)
             };
@@ -135,6 +143,9 @@ impl Serve {
 
     /// Serves the links whose rows have come or whose budget allows more.
     pub(super) fn pump_due(&mut self, messages: &Messages, cx: &mut Cx<'_>) {
+        if self.wake.is_none_or(|at| cx.now.mono < at) {
+            return;
+        }
         let due: Vec<LinkId> = self
             .links
             .iter()
@@ -144,13 +155,15 @@ impl Serve {
         for link in due {
             self.pump(link, messages, cx);
         }
-    }
-
-    pub(super) fn next_timeout(&self) -> Option<Instant> {
-        self.links
+        self.wake = self
+            .links
             .values()
             .filter_map(|customer| customer.wake)
-            .min()
+            .min();
+    }
+
+    pub(super) const fn next_timeout(&self) -> Option<Instant> {
+        self.wake
     }
 
     /// Serves a link as far as rows, budget and room allow.
@@ -174,6 +187,7 @@ impl Serve {
                 }
                 if !customer.budget.take(size, cx.now.mono) {
                     customer.wake = customer.budget.ready_at(size);
+                    self.wake = earlier(self.wake, customer.wake);
                     blocked = true;
                     break;
                 }
@@ -215,6 +229,7 @@ impl Serve {
             if self.held >= cx.config.repair.max_loads {
                 // Others are first.
                 customer.wake = Some(cx.now.mono + RETRY);
+                self.wake = earlier(self.wake, customer.wake);
                 return;
             }
             let token = cx.out.token();

@@ -248,6 +248,7 @@ impl Sampling {
         &mut self,
         link: LinkId,
         reply: ExchangeReply,
+        own: &Verified<PeerRecord>,
         book: &mut Book,
         links: &Links,
         cx: &mut Cx<'_>,
@@ -272,7 +273,7 @@ impl Sampling {
         }
         cx.stats.sampling.answered += 1;
         cx.stats.sampling.answered_empty += u64::from(reply.list.is_empty());
-        let found = self.pull(peer, &reply.list, book, cx)?;
+        let found = self.pull(peer, &reply.list, own, book, cx)?;
         self.absorb(book, cx);
         self.judge_yield(found, cx);
         self.answered(book, cx);
@@ -285,6 +286,7 @@ impl Sampling {
         &mut self,
         from: PeerId,
         list: &[ListItem],
+        own: &Verified<PeerRecord>,
         book: &mut Book,
         cx: &mut Cx<'_>,
     ) -> Result<usize, Code> {
@@ -302,7 +304,7 @@ impl Sampling {
                 || item.record.value.addrs().any(|(bit, addr)| {
                     item.proven & bit != 0 && self.view.memory.would_win(id, addr)
                 });
-            if self.hear(from, item, wins, book, cx)? == Some(Heard::New) && wins {
+            if self.hear(from, item, wins, own, book, cx)? == Some(Heard::New) && wins {
                 cx.stats.sampling.pulled_winners += 1;
                 found += 1;
             }
@@ -312,14 +314,24 @@ impl Sampling {
 
     /// Hears one item of a list, if there is room for it; a signature is only checked then.
     pub(super) fn hear(
-        &self,
+        &mut self,
         from: PeerId,
         item: &ListItem,
         wins: bool,
+        own: &Verified<PeerRecord>,
         book: &mut Book,
         cx: &mut Cx<'_>,
     ) -> Result<Option<Heard>, Code> {
         let record = &item.record.value;
+        if record.id == own.id && record.version > own.version {
+            // We never issued it. (Older ones of ours come round for hours and say nothing.)
+            let signed = item.record.clone().verify(cx.network, cx.keys);
+            cx.stats.peers.bad_signatures += u64::from(signed.is_err());
+            signed.map_err(|_| Code::BadSignature)?;
+            cx.stats.sampling.clone_records += 1;
+            self.clone_seen = true;
+            return Ok(Some(Heard::Myself));
+        }
         let known = book.version_of(&record.id);
         if known.is_none() {
             if !record.is_current(cx.now.unix_ms / 1000) {

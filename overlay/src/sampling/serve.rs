@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use crypto::Verified;
+use crypto::{PeerId, Verified};
 
 use super::Sampling;
 use super::exchange::open_end;
@@ -65,7 +65,7 @@ impl Sampling {
                 cx.stats.sampling.repeated += 1;
                 continue;
             }
-            match self.hear(peer, item, false, book, cx)? {
+            match self.hear(peer, item, false, own, book, cx)? {
                 Some(Heard::New) => cx.stats.sampling.pushed += 1,
                 Some(Heard::Full) => cx.stats.sampling.pushed_over_room += 1,
                 _ => {}
@@ -73,7 +73,12 @@ impl Sampling {
         }
         self.absorb(book, cx);
         let want = usize::from(request.want).min(MAX_LIST);
-        let list = self.view.share(want, &peer, book, cx.rng, cx.now);
+        let mut list = self.view.share(want, &peer, book, cx.rng, cx.now);
+        let shown = request.record.value.version;
+        if let Some(newer) = newer_than(shown, &peer, link, book, links) {
+            list.insert(0, newer);
+            list.truncate(want);
+        }
         answer(link, own, list, cx)
     }
 
@@ -128,6 +133,30 @@ impl Sampling {
             }
         }
     }
+}
+
+/// A record of the caller's own that is newer than the one it shows: then two nodes run with its key, and it should know. Its
+/// bits only say which addresses it has, since nobody is to dial them on the caller's behalf.
+fn newer_than(
+    shown: u64,
+    caller: &PeerId,
+    link: LinkId,
+    book: &Book,
+    links: &Links,
+) -> Option<ListItem> {
+    let greeted = links.get(link).and_then(|link| link.newest.as_ref());
+    let known = book.record_of(caller).map(Verified::signed);
+    let newest = greeted
+        .into_iter()
+        .chain(known)
+        .filter(|record| record.value.version > shown)
+        .max_by_key(|record| record.value.version)?;
+    let proven = newest.value.addrs().fold(0, |bits, (bit, _)| bits | bit);
+    // (One without an address fits no list.)
+    (proven != 0).then(|| ListItem {
+        record: newest.clone(),
+        proven,
+    })
 }
 
 fn answer(

@@ -19,6 +19,8 @@ pub struct Outcome {
     pub metrics: BTreeMap<String, f64>,
     /// Curves over simulated time: (seconds, value), times rising.
     pub series: BTreeMap<String, Vec<(f64, f64)>>,
+    /// The nodes' own counters, mean over the honest nodes that are up at the end, named `room.counter`.
+    pub counters: BTreeMap<String, f64>,
     /// How many nodes had which value (in-degree, neighbors).
     pub histograms: BTreeMap<String, BTreeMap<u64, u64>>,
 }

@@ -1,0 +1,513 @@
+//! Running a scenario: who starts when, what happens when, what is measured when.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::RngExt as _;
+use rand::rngs::ChaCha12Rng;
+use rand::seq::SliceRandom as _;
+
+use super::adversary::{Clique, Plan, Puppet};
+use super::cast::Cast;
+use super::outcome::{Outcome, Progress};
+use super::scenario::{Adversary, Happening, Scenario, ScenarioError};
+use super::talk::Talk;
+use super::watch::Watch;
+use super::world::streams::{Purpose, WORLD, seed_of, stream};
+use super::world::{Player, Time, World};
+use crate::overlay::Overlay;
+
+/// Hostile nodes bring together what they know this often, simulated seconds.
+const CONSPIRE_S: f64 = 5.0;
+
+/// Something the run does to the world.
+#[derive(Clone, Debug)]
+enum Step {
+    Start(usize),
+    Happen(Happening),
+    /// A new node by Poisson arrival; the next one follows.
+    Arrive,
+    /// Hostile nodes bring together what they know.
+    Conspire,
+    /// A session ends.
+    Leave {
+        host: usize,
+        starts: u32,
+    },
+    Measure,
+}
+
+/// One run under way.
+#[derive(Debug)]
+struct Run<'a> {
+    scenario: &'a Scenario,
+    cast: Cast<'a>,
+    world: World,
+    steps: BTreeMap<(Time, u64), Step>,
+    number: u64,
+    watch: Watch,
+    crashed: Vec<usize>,
+    fate: ChaCha12Rng,
+    clique: Arc<Clique>,
+}
+
+/// Runs a scenario with one seed. `threads` changes how fast it runs and nothing else; `progress` hears of every measured moment.
+///
+/// # Errors
+/// The scenario is not sound.
+pub fn run(
+    scenario: &Scenario,
+    seed: u64,
+    threads: usize,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Outcome, ScenarioError> {
+    scenario.check()?;
+    let mut run = Run::new(scenario, seed, threads);
+    run.plan();
+    let end = Time::from_seconds(scenario.duration_s);
+    while let Some(entry) = run.steps.first_entry() {
+        if entry.key().0 > end {
+            break;
+        }
+        let ((at, _), step) = entry.remove_entry();
+        run.world.run_until(at);
+        let measured = matches!(step, Step::Measure);
+        run.step(step)?;
+        if measured {
+            progress(Progress {
+                simulated_s: run.world.time().seconds(),
+                of_s: scenario.duration_s,
+                events: run.world.events(),
+                alive: run
+                    .world
+                    .hosts()
+                    .filter(|host| host.player().is_some())
+                    .count(),
+            });
+        }
+    }
+    Ok(run.watch.finish(&run.world, scenario))
+}
+
+impl<'a> Run<'a> {
+    fn new(scenario: &'a Scenario, seed: u64, threads: usize) -> Self {
+        let cast = Cast::new(scenario, seed);
+        let mut world = World::new(scenario, seed, threads);
+        let honest = scenario.nodes - scenario.hostile();
+        for index in 0..scenario.nodes {
+            world.add(cast.who(index, index >= honest));
+        }
+        let mut fate = stream(seed, WORLD, Purpose::Fate);
+        let mut victims: Vec<usize> = (scenario.seeds.min(honest)..honest).collect();
+        victims.shuffle(&mut fate);
+        victims.truncate(scenario.victims);
+        let clique = Arc::new(clique_of(scenario, &world, &victims));
+        Self {
+            scenario,
+            cast,
+            world,
+            steps: BTreeMap::new(),
+            number: 0,
+            watch: Watch::new(seed, victims.into_iter().collect::<BTreeSet<_>>()),
+            crashed: Vec::new(),
+            fate,
+            clique,
+        }
+    }
+
+    fn at(&mut self, seconds: f64, step: Step) {
+        self.number += 1;
+        self.steps
+            .insert((Time::from_seconds(seconds), self.number), step);
+    }
+
+    /// Everything that is known beforehand.
+    fn plan(&mut self) {
+        let order = self.cast.start_order();
+        let later = order.len().saturating_sub(self.scenario.seeds).max(1);
+        for (place, index) in order.into_iter().enumerate() {
+            let after = place.saturating_sub(self.scenario.seeds.saturating_sub(1)) as f64;
+            let at = self.scenario.join_s * after / later as f64;
+            self.at(at, Step::Start(index));
+        }
+        for event in self.scenario.events.clone() {
+            self.at(event.at_s, Step::Happen(event.what));
+        }
+        if self.scenario.joins_per_s > 0.0 {
+            let wait = exponential(1.0 / self.scenario.joins_per_s, &mut self.fate);
+            self.at(wait, Step::Arrive);
+        }
+        if self.has_puppets() {
+            self.at(0.0, Step::Conspire);
+        }
+        let every = self.scenario.measure_every_s;
+        let moments = (self.scenario.duration_s / every).floor() as u64;
+        for moment in 1..=moments {
+            self.at(moment as f64 * every, Step::Measure);
+        }
+    }
+
+    fn step(&mut self, step: Step) -> Result<(), ScenarioError> {
+        let now = self.world.time().seconds();
+        match step {
+            Step::Start(index) => self.start(index)?,
+            Step::Happen(what) => self.happen(what)?,
+            Step::Arrive => {
+                let index = self.world.len();
+                let who = self.cast.who(index, false);
+                self.world.add(who);
+                self.start(index)?;
+                let wait = exponential(1.0 / self.scenario.joins_per_s, &mut self.fate);
+                self.at(now + wait, Step::Arrive);
+            }
+            Step::Leave { host, starts } => {
+                if self.world.host(host).starts() == starts {
+                    self.world.crash(host);
+                }
+            }
+            Step::Conspire => {
+                self.conspire();
+                self.at(now + CONSPIRE_S, Step::Conspire);
+            }
+            Step::Measure => self.watch.measure(&mut self.world, self.scenario),
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, index: usize) -> Result<(), ScenarioError> {
+        if self.world.host(index).player().is_some() {
+            return Ok(());
+        }
+        let player = self.player(index)?;
+        self.world.start(index, player);
+        let mean = self.scenario.session_mean_s;
+        if mean > 0.0 && index >= self.scenario.seeds && !self.world.host(index).who().hostile {
+            let number = u32::try_from(index).unwrap_or(u32::MAX);
+            let mut life = stream(self.world.seed(), number, Purpose::Life);
+            let session = weibull(mean, self.scenario.session_shape, &mut life);
+            let starts = self.world.host(index).starts();
+            let now = self.world.time().seconds();
+            self.at(
+                now + session,
+                Step::Leave {
+                    host: index,
+                    starts,
+                },
+            );
+        }
+        Ok(())
+    }
+
+    fn has_puppets(&self) -> bool {
+        self.scenario.adversary != Adversary::Honest && self.scenario.hostile() > 0
+    }
+
+    /// Brings together what hostile nodes have heard.
+    fn conspire(&mut self) {
+        let mut heard = Vec::new();
+        for index in 0..self.world.len() {
+            if let Some(puppet) = self.puppet(index) {
+                heard.append(&mut puppet.take_heard());
+            }
+        }
+        let now = self.world.now();
+        let clique = Arc::make_mut(&mut self.clique);
+        clique.renew(now);
+        clique.learn(heard);
+        let clique = self.clique.clone();
+        for index in 0..self.world.len() {
+            if let Some(puppet) = self.puppet(index) {
+                puppet.share(&clique);
+            }
+        }
+    }
+
+    fn puppet(&mut self, index: usize) -> Option<&mut Puppet> {
+        match self.world.player_mut(index)? {
+            Player::Other(actor) => actor.as_any().downcast_mut(),
+            Player::Node(_) => None,
+        }
+    }
+
+    fn new_puppet(&self, index: usize) -> Puppet {
+        let host = self.world.host(index);
+        let scenario = self.scenario;
+        let period = if scenario.period_s > 0.0 {
+            Duration::from_secs_f64(scenario.period_s)
+        } else {
+            crate::sampling::Config::default().period
+        };
+        let since = self.world.time().seconds();
+        let now = self.world.now();
+        let plan = Plan {
+            attack: scenario.adversary,
+            force: scenario.force,
+            period,
+            from: now.mono + Duration::from_secs_f64((scenario.attack_at_s - since).max(0.0)),
+        };
+        let contacts = (0..scenario.seeds)
+            .map(|seed| self.world.host(seed).who())
+            .map(|who| (who.identity.id(), who.addr))
+            .collect();
+        let rng = stream(self.world.seed(), host.index(), Purpose::Hostile);
+        Puppet::new(
+            Talk::new(
+                host.who().identity.clone(),
+                self.world.network(),
+                host.who().addr,
+            ),
+            plan,
+            self.clique.clone(),
+            contacts,
+            rng,
+            now,
+        )
+    }
+
+    fn player(&self, index: usize) -> Result<Player, ScenarioError> {
+        let host = self.world.host(index);
+        if host.who().hostile && self.has_puppets() {
+            return Ok(Player::Other(Box::new(self.new_puppet(index))));
+        }
+        let config = self.cast.config(index, &self.world);
+        let purpose = Purpose::Core(host.starts());
+        let seed = seed_of(self.world.seed(), host.index(), purpose);
+        let mut overlay = Overlay::new(
+            host.who().identity.clone(),
+            self.world.network(),
+            config,
+            seed,
+            self.world.now(),
+            self.world.restored(index),
+        )
+        .map_err(|error| ScenarioError {
+            key: "outbound",
+            problem: error.to_string(),
+        })?;
+        overlay.share_verdicts(self.world.memo());
+        overlay.take_emitted();
+        Ok(Player::Node(Box::new(overlay)))
+    }
+
+    fn happen(&mut self, what: Happening) -> Result<(), ScenarioError> {
+        match what {
+            Happening::Crash { fraction } => {
+                for index in self.draw(fraction) {
+                    self.world.crash(index);
+                    self.crashed.push(index);
+                }
+            }
+            Happening::Restart => {
+                for index in std::mem::take(&mut self.crashed) {
+                    self.start(index)?;
+                }
+            }
+            Happening::Stall { fraction, for_s } => {
+                for index in self.draw(fraction) {
+                    self.world.stall(index, Duration::from_secs_f64(for_s));
+                }
+            }
+            Happening::Partition { groups, one_way } => {
+                let mut group = Vec::with_capacity(self.world.len());
+                for _ in 0..self.world.len() {
+                    let mut draw: f64 = self.fate.random();
+                    let mut mine = 0;
+                    for part in &groups {
+                        if draw < *part {
+                            break;
+                        }
+                        draw -= part;
+                        mine += 1;
+                    }
+                    group.push(u8::try_from(mine.min(groups.len() - 1)).unwrap_or(u8::MAX));
+                }
+                self.world.split(group, one_way);
+            }
+            Happening::Heal => self.world.heal(),
+            Happening::Join { nodes, over_s } => {
+                let now = self.world.time().seconds();
+                for n in 0..nodes {
+                    let index = self.world.len();
+                    let who = self.cast.who(index, false);
+                    self.world.add(who);
+                    self.at(now + over_s * n as f64 / nodes as f64, Step::Start(index));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A fraction of the honest nodes that are up, at random.
+    fn draw(&mut self, fraction: f64) -> Vec<usize> {
+        let mut up: Vec<usize> = self
+            .world
+            .hosts()
+            .filter(|host| host.is_honest())
+            .map(|host| host.index() as usize)
+            .collect();
+        up.shuffle(&mut self.fate);
+        up.truncate((up.len() as f64 * fraction).round() as usize);
+        up
+    }
+}
+
+/// The hostile nodes' common knowledge at the beginning.
+fn clique_of(scenario: &Scenario, world: &World, victims: &[usize]) -> Clique {
+    let members = world
+        .hosts()
+        .filter(|host| host.who().hostile)
+        .map(|host| (host.who().identity.clone(), host.who().addr))
+        .collect();
+    let victims = victims
+        .iter()
+        .map(|index| world.host(*index))
+        .map(|host| (host.id(), host.who().addr))
+        .collect();
+    let mut clique = Clique::new(world.network(), members, victims);
+    match scenario.adversary {
+        Adversary::AddressPoison => clique.invent(world.seed(), true),
+        Adversary::Invent => clique.invent(world.seed(), false),
+        _ => {}
+    }
+    clique
+}
+
+fn exponential(mean: f64, rng: &mut impl rand::Rng) -> f64 {
+    -mean * (1.0 - rng.random::<f64>()).ln()
+}
+
+/// A Weibull draw with this mean and shape.
+fn weibull(mean: f64, shape: f64, rng: &mut impl rand::Rng) -> f64 {
+    let scale = mean / gamma(1.0 + 1.0 / shape);
+    scale * (-(1.0 - rng.random::<f64>()).ln()).powf(1.0 / shape)
+}
+
+/// The gamma function for arguments of at least 1 (Lanczos, g = 5, 6 terms; relative error below 1e-9).
+fn gamma(x: f64) -> f64 {
+    const C: [f64; 6] = [
+        76.180_091_729_471_46,
+        -86.505_320_329_416_77,
+        24.014_098_240_830_91,
+        -1.231_739_572_450_155,
+        0.120_865_097_386_617_9e-2,
+        -0.539_523_938_495_3e-5,
+    ];
+    let y = x - 1.0;
+    let base = y + 5.5;
+    let mut series = 1.000_000_000_190_015;
+    for (n, c) in C.iter().enumerate() {
+        series += c / (y + 1.0 + n as f64);
+    }
+    ((y + 0.5) * base.ln() - base).exp() * 2.506_628_274_631_000_5 * series
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(scenario: &Scenario, seed: u64, threads: usize) -> Outcome {
+        run(scenario, seed, threads, &mut |_| {}).expect("a sound scenario")
+    }
+
+    /// Everything at once: loss, duplicates, reordering, a partition, crashes that start again, a stall, joins, hostile nodes.
+    fn rough() -> Scenario {
+        let event = |at_s, what| super::super::scenario::Event { at_s, what };
+        Scenario {
+            nodes: 20,
+            byzantine: 0.2,
+            adversary: Adversary::Flood,
+            force: 3.0,
+            duration_s: 50.0,
+            measure_every_s: 10.0,
+            join_s: 2.0,
+            loss: 0.02,
+            duplicate: 0.02,
+            reorder: 0.05,
+            joins_per_s: 0.05,
+            events: vec![
+                event(10.0, Happening::Crash { fraction: 0.2 }),
+                event(
+                    15.0,
+                    Happening::Stall {
+                        fraction: 0.2,
+                        for_s: 3.0,
+                    },
+                ),
+                event(
+                    20.0,
+                    Happening::Partition {
+                        groups: vec![0.5, 0.5],
+                        one_way: false,
+                    },
+                ),
+                event(30.0, Happening::Heal),
+                event(31.0, Happening::Restart),
+            ],
+            ..Scenario::default()
+        }
+    }
+
+    #[test]
+    fn a_run_repeats_exactly_however_many_threads_it_has() {
+        let scenario = rough();
+        let one = outcome(&scenario, 7, 1);
+        assert!(one.events > 1000, "{}", one.events);
+        for threads in [1, 2, 3] {
+            assert_eq!(outcome(&scenario, 7, threads), one, "{threads} threads");
+        }
+        assert_ne!(outcome(&scenario, 8, 1).event_hash, one.event_hash);
+    }
+
+    #[test]
+    fn a_network_joins_and_survives_crashes() {
+        let event = |at_s, what| super::super::scenario::Event { at_s, what };
+        let scenario = Scenario {
+            nodes: 30,
+            duration_s: 120.0,
+            measure_every_s: 5.0,
+            join_s: 2.0,
+            events: vec![event(20.0, Happening::Crash { fraction: 0.5 })],
+            ..Scenario::default()
+        };
+        let outcome = outcome(&scenario, 1, 1);
+        let metric = |name: &str| outcome.metrics[name];
+        assert_eq!(metric("alive"), 15.0);
+        assert_eq!(metric("largest_component"), 1.0);
+        assert_eq!(metric("isolated"), 0.0);
+        assert!(metric("links_min") >= 3.0, "{}", metric("links_min"));
+        assert!(metric("heal_seconds") <= 60.0, "{}", metric("heal_seconds"));
+    }
+
+    #[test]
+    fn who_floods_gets_no_more_than_its_share_of_the_memory() {
+        let scenario = Scenario {
+            nodes: 40,
+            byzantine: 0.25,
+            adversary: Adversary::Flood,
+            force: 10.0,
+            duration_s: 120.0,
+            measure_every_s: 30.0,
+            join_s: 2.0,
+            ..Scenario::default()
+        };
+        let outcome = outcome(&scenario, 1, 2);
+        let share = outcome.metrics["share"];
+        // 256 slots over 40 nodes: all are known, and the rest is the chance of the draw.
+        assert!((0.15..=0.35).contains(&share), "share {share}");
+        assert_eq!(outcome.metrics["isolated"], 0.0);
+    }
+
+    #[test]
+    fn gamma_of_known_arguments() {
+        for (x, value) in [
+            (1.0, 1.0),
+            (2.0, 1.0),
+            (3.0, 2.0),
+            (5.0, 24.0),
+            (1.5, 0.886_226_925_452_758),
+        ] {
+            assert!((gamma(x) / value - 1.0).abs() < 1e-8, "{x}: {}", gamma(x));
+        }
+    }
+}

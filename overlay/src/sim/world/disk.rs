@@ -1,0 +1,111 @@
+//! What a simulated node's disk holds: rows are durable some milliseconds after they were handed over, or lost in a crash.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use crypto::{MessageId, PeerId};
+
+use crate::action::Row;
+use crate::messages::StoredMessage;
+use crate::peers::PeerRow;
+use crate::restored::{Restored, RestoredMessage};
+
+/// A disk. One that is never read after a crash may forget what it is told about peers.
+#[derive(Debug, Default)]
+pub(super) struct Disk {
+    restored: Restored,
+    bodies: BTreeMap<MessageId, StoredMessage>,
+    /// Remember archive, anchors and bans: needed only where nodes start again.
+    keep_peers: bool,
+}
+
+impl Disk {
+    /// An empty disk.
+    pub(super) fn new(keep_peers: bool) -> Self {
+        Self {
+            keep_peers,
+            ..Self::default()
+        }
+    }
+
+    /// What a core is given at its start.
+    pub(super) fn restored(&self) -> Restored {
+        self.restored.clone()
+    }
+
+    /// A message of the log.
+    pub(super) fn body(&self, id: &MessageId) -> Option<&StoredMessage> {
+        self.bodies.get(id)
+    }
+
+    /// Takes a row for good.
+    pub(super) fn apply(&mut self, row: Row) {
+        let disk = &mut self.restored;
+        match row {
+            Row::Message(message) => self.append(message),
+            Row::Decided {
+                id,
+                published_unix_ms,
+            } => disk.decided.push((id, published_unix_ms)),
+            Row::Forget {
+                low_edge_ms,
+                pruned,
+            } => self.forget(low_edge_ms, &pruned),
+            Row::ReserveCursors { cursor } => disk.next_cursor = cursor,
+            Row::ReserveSeqs { seq } => disk.next_seq = seq,
+            Row::RecordVersion { version } => {
+                disk.record_version = disk.record_version.max(version);
+            }
+            Row::Peer(_) if !self.keep_peers => {}
+            Row::Peer(PeerRow::Archived(entry)) => {
+                disk.archive.retain(|other| other.peer != entry.peer);
+                disk.archive.push(entry);
+            }
+            Row::Peer(PeerRow::Unarchived(peer)) => disk.archive.retain(|other| other.peer != peer),
+            Row::Peer(PeerRow::Anchors(anchors)) => disk.anchors = anchors,
+            Row::Peer(PeerRow::Banned {
+                peer,
+                until_unix_ms,
+            }) => disk.bans.push((peer, until_unix_ms)),
+            Row::Peer(PeerRow::Unbanned(peer)) => disk.bans.retain(|(other, _)| *other != peer),
+        }
+    }
+
+    fn append(&mut self, message: StoredMessage) {
+        let header = &message.signed.value;
+        // Only what this node verified gets here; a key that is none would be a fault of its own.
+        let Ok(author) = PeerId::from_bytes(&header.author) else {
+            return;
+        };
+        self.restored.messages.push(RestoredMessage {
+            id: message.id,
+            author,
+            seq: header.seq,
+            published_unix_ms: header.published_unix_ms,
+            bytes: u32::try_from(message.entries.iter().map(Bytes::len).sum::<usize>() + 200)
+                .unwrap_or(u32::MAX),
+            first_cursor: message.first_cursor,
+            entries: u32::from(header.count),
+            equivocation: message.equivocation,
+        });
+        self.bodies.insert(message.id, message);
+    }
+
+    fn forget(&mut self, low_edge_ms: u64, pruned: &[MessageId]) {
+        let disk = &mut self.restored;
+        disk.low_edge_ms = low_edge_ms;
+        let gone: Vec<RestoredMessage> = disk
+            .messages
+            .extract_if(.., |message| {
+                message.published_unix_ms < low_edge_ms || pruned.contains(&message.id)
+            })
+            .collect();
+        for message in gone {
+            self.bodies.remove(&message.id);
+            if message.published_unix_ms >= low_edge_ms {
+                disk.decided.push((message.id, message.published_unix_ms));
+            }
+        }
+        disk.decided.retain(|(_, date)| *date >= low_edge_ms);
+    }
+}

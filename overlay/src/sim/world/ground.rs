@@ -1,0 +1,148 @@
+//! What all hosts stand on: where they are, how packets travel between them, who cannot reach whom. Read by all, changed only
+//! between windows.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crypto::{NetworkId, VerdictMemo};
+use rand::Rng;
+use rand::RngExt as _;
+
+use super::time::Time;
+use crate::input::Now;
+use crate::sim::scenario::Scenario;
+
+/// Wall clock when every world begins: 2026-01-01T00:00:00Z.
+pub const START_UNIX_MS: u64 = 1_767_225_600_000;
+/// A handshake without an answer is given up after this long, as the node's transport does.
+pub(super) const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection on which nothing can arrive is dead after this long, as in the node's transport.
+pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+/// The dialler of a connection that is idle sends something this often, as in the node's transport.
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(7);
+/// Payload of frames in one packet, bytes: 1,200 bytes of UDP payload, less QUIC's header and tag.
+pub(super) const PACKET: usize = 1160;
+/// What each packet adds, bytes: IPv4 and UDP headers 28, QUIC short header 13 and tag 16, a stream frame's header 6.
+pub(super) const PACKET_OVERHEAD: usize = 63;
+/// An acknowledgement that travels alone, bytes on the wire.
+pub(super) const ACK: usize = 28 + 13 + 16 + 8;
+/// What a handshake costs, bytes on the wire: sent by the dialler, and by the acceptor; both ends send a certificate.
+pub(super) const HANDSHAKE: (usize, usize) = (3_000, 2_900);
+/// A dial that nothing answers: three first packets of 1,200 bytes, and headers.
+pub(super) const SILENT_DIAL: usize = 3 * 1_228;
+
+/// Who cannot reach whom.
+#[derive(Clone, Debug)]
+pub(super) struct Split {
+    /// The group of each host.
+    pub(super) group: Vec<u8>,
+    /// Nothing passes from group 0 to the others, but all else does.
+    pub(super) one_way: bool,
+    /// Which split this is.
+    pub(super) number: u32,
+}
+
+/// How packets travel.
+#[derive(Clone, Debug)]
+pub(super) struct Paths {
+    least_us: f64,
+    span_us: f64,
+    jitter: f64,
+    pub(super) loss: f64,
+    pub(super) duplicate: f64,
+    pub(super) reorder: f64,
+    /// Bytes a second; 0 = no limit.
+    pub(super) uplink: u64,
+}
+
+impl Paths {
+    pub(super) fn new(scenario: &Scenario) -> Self {
+        let (least, most) = scenario.delay_ms;
+        Self {
+            least_us: least * 1e3,
+            span_us: (most - least) * 1e3,
+            jitter: scenario.jitter,
+            loss: scenario.loss,
+            duplicate: scenario.duplicate,
+            reorder: scenario.reorder,
+            uplink: scenario.uplink,
+        }
+    }
+
+    /// The shortest way between two hosts, microseconds: what one does cannot matter to another sooner.
+    pub(super) fn lookahead_us(&self) -> u64 {
+        (self.least_us as u64).max(1)
+    }
+}
+
+/// The ground.
+#[derive(Debug)]
+pub(super) struct Ground {
+    pub(super) seed: u64,
+    pub(super) start: Instant,
+    pub(super) network: NetworkId,
+    pub(super) memo: Arc<VerdictMemo>,
+    pub(super) paths: Paths,
+    /// Places on a map whose edges meet, each coordinate 0 to 1.
+    pub(super) places: Vec<(f32, f32)>,
+    pub(super) directory: BTreeMap<SocketAddr, u32>,
+    pub(super) split: Option<Split>,
+}
+
+impl Ground {
+    pub(super) fn now(&self, time: Time) -> Now {
+        Now {
+            mono: self.start + time.duration(),
+            unix_ms: START_UNIX_MS + time.0 / 1000,
+        }
+    }
+
+    /// One-way delay without jitter, microseconds: grows with the distance on the map.
+    pub(super) fn base_delay_us(&self, from: u32, to: u32) -> f64 {
+        let place = |host: u32| {
+            self.places
+                .get(host as usize)
+                .copied()
+                .unwrap_or((0.0, 0.0))
+        };
+        let (a, b) = (place(from), place(to));
+        let along = |x: f32, y: f32| {
+            let d = (x - y).abs();
+            d.min(1.0 - d)
+        };
+        let distance = along(a.0, b.0).hypot(along(a.1, b.1)) * std::f32::consts::SQRT_2;
+        self.paths.least_us + self.paths.span_us * f64::from(distance.min(1.0))
+    }
+
+    /// One-way delay of one packet, microseconds.
+    pub(super) fn delay_us(&self, from: u32, to: u32, rng: &mut impl Rng) -> u64 {
+        let base = self.base_delay_us(from, to);
+        if self.paths.jitter <= 0.0 {
+            return base as u64;
+        }
+        // Sum of uniforms: near enough to normal for jitter, and cheap.
+        let normal: f64 = (0..4).map(|_| rng.random_range(-0.866..0.866)).sum();
+        let delayed = base * (self.paths.jitter * normal).exp();
+        delayed.max(self.paths.least_us) as u64
+    }
+
+    pub(super) fn round_trip(&self, a: u32, b: u32) -> Duration {
+        Duration::from_micros((2.0 * self.base_delay_us(a, b)) as u64)
+    }
+
+    /// Whether packets from one host reach another.
+    pub(super) fn reaches(&self, from: u32, to: u32) -> bool {
+        let Some(split) = &self.split else {
+            return true;
+        };
+        let group = |host: u32| split.group.get(host as usize).copied().unwrap_or(0);
+        let (a, b) = (group(from), group(to));
+        a == b || (split.one_way && a != 0)
+    }
+
+    pub(super) fn split_number(&self) -> u32 {
+        self.split.as_ref().map_or(0, |split| split.number)
+    }
+}
