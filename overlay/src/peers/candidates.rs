@@ -1,14 +1,17 @@
 //! Records that were only heard: candidates to be dialled, queued per source, so that whoever names many fills only its own queue.
 
-use std::borrow::Borrow;
 use std::collections::{BTreeMap, VecDeque};
+use std::hash::Hash;
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use crypto::{PeerId, Verified};
+use indexmap::Equivalent;
+use rand::Rng;
 
 use super::crowd::Crowd;
 use super::{Caps, Config};
+use crate::collections::{KeyedMap, Keys, reserve_one};
 use crate::config::AddressPreset;
 use crate::wire::PeerRecord;
 
@@ -77,7 +80,9 @@ impl Source {
 /// longest queue makes room; the least recently heard source makes room for a new one, idle ones first.
 #[derive(Debug)]
 pub(super) struct Candidates {
-    heard: BTreeMap<PeerId, Candidate>,
+    heard: KeyedMap<PeerId, Candidate>,
+    /// Of these, not being dialled, by class.
+    idle: [usize; 3],
     callers: VecDeque<PeerId>,
     sources: BTreeMap<PeerId, Source>,
     /// The source served last.
@@ -86,9 +91,10 @@ pub(super) struct Candidates {
 }
 
 impl Candidates {
-    pub(super) fn new(preset: AddressPreset, caps: Caps) -> Self {
+    pub(super) fn new(preset: AddressPreset, caps: Caps, rng: &mut impl Rng) -> Self {
         Self {
-            heard: BTreeMap::new(),
+            heard: KeyedMap::with_hasher(Keys::new(rng)),
+            idle: [0; 3],
             callers: VecDeque::new(),
             sources: BTreeMap::new(),
             turn: None,
@@ -106,10 +112,7 @@ impl Candidates {
     }
 
     /// By id or by raw key.
-    pub(super) fn get<K: Ord>(&self, peer: &K) -> Option<&Candidate>
-    where
-        PeerId: Borrow<K>,
-    {
+    pub(super) fn get<K: Hash + Equivalent<PeerId>>(&self, peer: &K) -> Option<&Candidate> {
         self.heard.get(peer)
     }
 
@@ -154,6 +157,10 @@ impl Candidates {
             candidate.left = bits;
         }
         if class > candidate.class {
+            if !candidate.dialing {
+                self.idle[candidate.class as usize] -= 1;
+                self.idle[class as usize] += 1;
+            }
             candidate.class = class;
             if class == Class::Caller {
                 self.push_caller(*peer, config);
@@ -212,7 +219,9 @@ impl Candidates {
             state.last = now;
         }
         self.crowd.add(addr);
+        reserve_one(&mut self.heard);
         self.heard.insert(peer, candidate);
+        self.idle[class as usize] += 1;
         if class == Class::Caller {
             self.push_caller(peer, config);
         }
@@ -276,7 +285,8 @@ impl Candidates {
 
     /// Takes a candidate out: it has been proven, given up, or evicted.
     pub(super) fn remove(&mut self, peer: &PeerId) -> Option<Candidate> {
-        let candidate = self.heard.remove(peer)?;
+        let candidate = self.heard.swap_remove(peer)?;
+        self.idle[candidate.class as usize] -= usize::from(!candidate.dialing);
         self.crowd.remove(candidate.counted);
         if let Some(source) = candidate.source.and_then(|s| self.sources.get_mut(&s)) {
             source.queue.retain(|other| other != peer);
@@ -301,10 +311,10 @@ impl Candidates {
     /// A dial to a candidate failed. It stays while another address is left to try; else it goes, and counts against whoever
     /// named it if `blame`.
     pub(super) fn failed(&mut self, peer: &PeerId, addr: SocketAddr, blame: bool) {
+        self.put_back(peer);
         let Some(candidate) = self.heard.get_mut(peer) else {
             return;
         };
-        candidate.dialing = false;
         for (bit, other) in candidate.record.addrs() {
             if other == addr {
                 candidate.left &= !bit;
@@ -319,8 +329,10 @@ impl Candidates {
 
     /// A dial that was about to be made was refused by a budget, or ended for a reason of ours.
     pub(super) fn put_back(&mut self, peer: &PeerId) {
-        if let Some(candidate) = self.heard.get_mut(peer) {
-            candidate.dialing = false;
+        if let Some(candidate) = self.heard.get_mut(peer)
+            && std::mem::replace(&mut candidate.dialing, false)
+        {
+            self.idle[candidate.class as usize] += 1;
         }
     }
 
@@ -334,14 +346,19 @@ impl Candidates {
             .find(|peer| self.heard.get(peer).is_some_and(|c| !c.dialing));
         let peer = caller
             .or_else(|| self.next_of(Class::Wins))
-            .or_else(|| self.next_of(Class::Spare).filter(|_| spares))?;
+            .or_else(|| spares.then(|| self.next_of(Class::Spare))?)?;
         let candidate = self.heard.get_mut(&peer)?;
-        candidate.dialing = true;
+        if !std::mem::replace(&mut candidate.dialing, true) {
+            self.idle[candidate.class as usize] -= 1;
+        }
         let addr = candidate.addr()?;
         Some((peer, addr))
     }
 
     fn next_of(&mut self, class: Class) -> Option<PeerId> {
+        if self.idle[class as usize] == 0 {
+            return None;
+        }
         let ready = |source: &Source| {
             let busy = |peer: &PeerId| self.heard.get(peer).is_some_and(|c| c.dialing);
             if source.is_bad() && source.queue.iter().any(busy) {
