@@ -2,6 +2,8 @@
 
 mod cli;
 mod devnet;
+#[cfg(feature = "sim")]
+mod sim;
 mod telemetry;
 
 fn main() -> std::process::ExitCode {

@@ -237,7 +237,7 @@ impl Overlay {
         }
     }
 
-    /// Takes the samples emitted since the last call.
+    /// Takes the samples emitted since the last call; the first call only begins to keep them.
     pub fn take_emitted(&mut self) -> Vec<PeerId> {
         self.parts.sampling.take_emitted()
     }
@@ -400,7 +400,8 @@ impl Parts {
                 sampling.on_request(id, *request, own, book, neighbors.links(), cx)?;
             }
             Message::ExchangeReply(reply) => {
-                sampling.on_reply(id, *reply, book, neighbors.links(), cx)?
+                let own = neighbors.own().record().clone();
+                sampling.on_reply(id, *reply, &own, book, neighbors.links(), cx)?
             }
             Message::Gossip(gossip) if lane == Lane::Bulk => {
                 repair.on_gossip(id, *peer, *gossip, frame, messages, cx)?
@@ -450,6 +451,9 @@ impl Parts {
                 .on_change(&change, own, &mut self.book, links, cx);
             self.broadcast.on_change(&change, links, cx);
             self.repair.on_change(&change, &self.messages, links, cx);
+        }
+        if self.neighbors.take_clone_seen() | self.sampling.take_clone_seen() {
+            self.messages.clone_detected(cx);
         }
         for arrival in self
             .broadcast

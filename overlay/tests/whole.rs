@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use overlay::Event;
+use overlay::messages::PublishError;
 use world::World;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -174,4 +175,43 @@ fn the_same_seed_gives_the_same_run() {
     };
     assert_eq!(run(6), run(6));
     assert_ne!(run(6).0, run(7).0);
+}
+
+#[test]
+fn of_two_nodes_with_one_key_the_one_that_meets_the_others_record_stops_publishing() {
+    let clones = |world: &World, index: usize| {
+        let events = world.nodes[index].events.iter();
+        events
+            .filter(|event| matches!(event, Event::CloneDetected))
+            .count()
+    };
+    let mut world = World::new(8);
+    join(&mut world, 6);
+    world.run(20 * SECOND);
+    // A restart is no clone, though its older records are still going round.
+    world.kill(3);
+    world.run(5 * SECOND);
+    world.boot(3);
+    world.run(120 * SECOND);
+    for index in 0..6 {
+        assert_eq!(clones(&world, index), 0, "node {index}");
+    }
+    let copy = world.add_with_key_of(3, &[0], |_| {});
+    world.run(120 * SECOND);
+    assert_eq!(clones(&world, 3), 1, "told, and once");
+    world.publish(3, 1, "refused");
+    world.run(SECOND);
+    assert!(world.nodes[3].events.iter().any(|event| matches!(
+        event,
+        Event::Published {
+            result: Err(PublishError::Cloned),
+            ..
+        }
+    )));
+    // When the first node signs its next record, the copy meets one that it never issued, too.
+    world.run(35 * 60 * SECOND);
+    assert_eq!(clones(&world, copy), 1);
+    for index in [0, 1, 2, 4, 5] {
+        assert_eq!(clones(&world, index), 0, "node {index}");
+    }
 }

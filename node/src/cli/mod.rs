@@ -14,6 +14,8 @@ mod out;
 mod peers;
 mod publish;
 mod run;
+#[cfg(feature = "sim")]
+mod sim;
 mod sse;
 mod status;
 mod subscribe;
@@ -56,6 +58,8 @@ enum Command {
     Unban(ban::Unban),
     CheckConfig(check_config::CheckConfig),
     Devnet(devnet::Devnet),
+    #[cfg(feature = "sim")]
+    Sim(Box<sim::Sim>),
     Completions(completions::Completions),
 }
 
@@ -81,6 +85,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Unban(command) => command.run(),
         Command::CheckConfig(command) => command.run(),
         Command::Devnet(command) => command.run(),
+        #[cfg(feature = "sim")]
+        Command::Sim(command) => command.run(),
         Command::Completions(command) => command.run(),
     };
     match result {
@@ -89,9 +95,25 @@ pub(crate) fn main() -> ExitCode {
         Err(error) if error.is::<out::ReaderGone>() => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(io::stderr(), "vouchsafe: {}", one_line(&error));
-            ExitCode::FAILURE
+            if is_usage(&error) {
+                ExitCode::from(2)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
+}
+
+/// Whether an error is about how the command was called, though its parser could not know.
+fn is_usage(error: &anyhow::Error) -> bool {
+    #[cfg(feature = "sim")]
+    let usage = error.is::<crate::sim::Wrong>();
+    #[cfg(not(feature = "sim"))]
+    let usage = {
+        let _ = error;
+        false
+    };
+    usage
 }
 
 /// An error and its causes on one line, without control characters.

@@ -45,8 +45,11 @@ fn every_command_explains_itself_with_an_example() {
 #[test]
 fn examples_parse() {
     let id = id();
-    let mut texts: Vec<String> = Cli::command()
-        .get_subcommands()
+    let command = Cli::command();
+    let commands = command.get_subcommands();
+    let nested = command.get_subcommands().flat_map(|c| c.get_subcommands());
+    let mut texts: Vec<String> = commands
+        .chain(nested)
         .filter_map(|command| Some(command.get_after_help()?.to_string()))
         .collect();
     texts.push(EXAMPLES.to_owned());
@@ -59,10 +62,10 @@ fn examples_parse() {
     texts.push(
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap(),
     );
-    texts.push(
-        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/OPERATING.md"))
-            .unwrap(),
-    );
+    for document in ["OPERATING.md", "SIMULATOR.md", "RESULTS.md"] {
+        let path = format!("{}/../docs/{document}", env!("CARGO_MANIFEST_DIR"));
+        texts.push(std::fs::read_to_string(path).unwrap());
+    }
     let mut seen = 0;
     for line in texts.iter().flat_map(|text| text.lines()) {
         let line = line.trim().trim_start_matches("$ ");
@@ -155,6 +158,25 @@ fn usage_errors_exit_with_2_and_help_with_0() {
         ("vouchsafe devnet --rate -1", ErrorKind::UnknownArgument),
         ("vouchsafe devnet --rate NaN", ErrorKind::ValueValidation),
         ("vouchsafe completions klingon", ErrorKind::InvalidValue),
+        #[cfg(feature = "sim")]
+        (
+            "vouchsafe sim",
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand,
+        ),
+        #[cfg(feature = "sim")]
+        ("vouchsafe sim nat --seeds 0", ErrorKind::ValueValidation),
+        #[cfg(feature = "sim")]
+        ("vouchsafe sim nat --set nodes", ErrorKind::ValueValidation),
+        #[cfg(feature = "sim")]
+        (
+            "vouchsafe sim suite --quick --results r.md",
+            ErrorKind::ArgumentConflict,
+        ),
+        #[cfg(feature = "sim")]
+        (
+            "vouchsafe sim compare a.json",
+            ErrorKind::MissingRequiredArgument,
+        ),
     ] {
         let error = parse(line).unwrap_err();
         assert_eq!(error.kind(), kind, "{line}: {error}");

@@ -9,12 +9,15 @@ use std::time::{Duration, Instant};
 
 use crypto::{PeerId, Signed, Verified};
 
+use super::dials::kind_for;
 use super::{Change, Code, Link, Neighbors, Phase};
 use crate::conduct::Conduct;
 use crate::cx::Cx;
-use crate::input::{DialError, DialId, Lane, LinkId};
-use crate::peers::{Book, DialPurpose, Dialing};
-use crate::wire::{Accept, Hello, Message, PeerRecord, Purpose, Refuse, VERSION, WireAddr};
+use crate::input::{DialId, Lane, LinkId};
+use crate::peers::{Book, Dialing};
+use crate::wire::{
+    Accept, Hello, Message, PeerRecord, Purpose, Refuse, RetryAfter, VERSION, WireAddr,
+};
 
 /// A greeting under way.
 #[derive(Clone, Debug)]
@@ -64,6 +67,7 @@ impl Neighbors {
                 announce_key: [0; 16],
                 clock_offset_ms: 0,
                 observed: None,
+                newest: None,
                 usefulness: 0,
             },
         );
@@ -72,7 +76,8 @@ impl Neighbors {
 
         if peer == cx.me() {
             book.note_own_addr(addr, cx);
-            cx.stats.neighbors.refused_other += 1;
+            cx.stats.neighbors.refused_own_key += 1;
+            self.clone_seen |= dialed.is_none();
             self.close(id, Code::Myself, book, cx);
         } else if self.leaving {
             self.close(id, Code::Leaving, book, cx);
@@ -155,7 +160,8 @@ impl Neighbors {
         let offset = clock_offset(hello.unix_ms, cx);
         let verified = match self.judge_hello(id, &peer, hello, cx) {
             Ok(record) => record,
-            Err((code, retry_after_s)) => {
+            Err((code, seconds)) => {
+                let retry_after = RetryAfter::from_secs(seconds);
                 match code {
                     Code::Duplicate => cx.stats.neighbors.refused_duplicate += 1,
                     Code::Full => cx.stats.neighbors.refused_full += 1,
@@ -163,10 +169,9 @@ impl Neighbors {
                 }
                 if code != Code::Duplicate {
                     // (The older connection may be gone sooner than we said.)
-                    let wait = Duration::from_secs(retry_after_s.into());
-                    conduct.refuse_softly(peer, wait, cx);
+                    conduct.refuse_softly(peer, retry_after.duration(), cx);
                 }
-                self.refuse(id, code, retry_after_s, book, cx);
+                self.refuse(id, code, retry_after, book, cx);
                 return Ok(());
             }
         };
@@ -219,17 +224,12 @@ impl Neighbors {
             return Err((Code::Version, 3600));
         }
         let record = own_record_of(peer, &hello.record, cx).ok_or((Code::BadRecord, 60))?;
-        let greeting = self.greetings.keys().copied().filter(|other| {
-            let link = self.links.get(*other);
-            link.is_some_and(|link| link.peer == *peer && !link.outbound)
-        });
-        let older = greeting
-            .chain(self.links.inbound_from(peer))
-            .filter(|other| *other != id)
-            .min();
-        if let Some(older) = older
-            && let Some(link) = self.links.get(older)
-        {
+        self.links.note_shown(peer, record.signed());
+        let older = self
+            .links
+            .of_peer(peer)
+            .find(|(other, link)| *other != id && !link.outbound && link.phase != Phase::Closing);
+        if let Some((older, link)) = older {
             // The peer may have restarted, or someone may hold a copy of its key: the older connection stays if it lives.
             let alive_to = link.last_in + cx.config.neighbors.ping_timeout;
             if link.is_open() && alive_to < cx.now.mono {
@@ -266,9 +266,8 @@ impl Neighbors {
     /// Whether we are ourselves on the way to become a neighbor of this peer.
     fn asks(&self, peer: &PeerId, book: &Book) -> bool {
         book.is_dialing_neighbor(peer)
-            || self.links.iter().any(|(id, link)| {
-                link.peer == *peer
-                    && link.outbound
+            || self.links.of_peer(peer).any(|(id, link)| {
+                link.outbound
                     && (self.requests.contains_key(&id)
                         || (self.greetings.contains_key(&id) && link.kind == Purpose::Neighbor))
             })
@@ -302,6 +301,7 @@ impl Neighbors {
             self.greeting_failed(greeting, Err(Code::BadRecord), book, cx);
             return Err(Code::BadRecord);
         };
+        self.links.note_shown(&peer, record.signed());
         let offset = clock_offset(accept.unix_ms, cx);
         self.links.update(id, |link| {
             link.phase = Phase::Open;
@@ -334,7 +334,8 @@ impl Neighbors {
         Ok(())
     }
 
-    /// The acceptor's no.
+    /// The acceptor's no: the peer is left alone for as long as it asks (at most [`RetryAfter::LONGEST`]), and for our own back-off
+    /// in any case.
     pub fn on_refuse(
         &mut self,
         id: LinkId,
@@ -348,14 +349,16 @@ impl Neighbors {
         if link.phase == Phase::Closing {
             return Ok(());
         }
-        let Some(greeting) = self
+        let Some((dial, dialing)) = self
             .greetings
             .remove(&id)
-            .filter(|greeting| greeting.dial.is_some())
+            .and_then(|greeting| greeting.dial)
         else {
             return Err(Code::Protocol);
         };
-        self.greeting_failed(greeting, Err(Code::from_u16(refuse.code)), book, cx);
+        cx.stats.neighbors.dials_refused += 1;
+        let (reason, wait) = (Code::from_u16(refuse.code), refuse.retry_after.duration());
+        self.dial_failed(dial, dialing, Err(reason), wait, book, cx);
         self.close(id, Code::Goodbye, book, cx);
         Ok(())
     }
@@ -364,7 +367,7 @@ impl Neighbors {
         &mut self,
         id: LinkId,
         code: Code,
-        retry_after_s: u16,
+        retry_after: RetryAfter,
         book: &mut Book,
         cx: &mut Cx<'_>,
     ) {
@@ -373,7 +376,7 @@ impl Neighbors {
             Lane::Control,
             &Message::Refuse(Refuse {
                 code: code.to_u16(),
-                retry_after_s,
+                retry_after,
             }),
         );
         self.close(id, code, book, cx);
@@ -420,60 +423,6 @@ impl Neighbors {
         Ok(())
     }
 
-    /// A greeting came to nothing: tells the book and the others, if it was our dial.
-    pub(super) fn greeting_failed(
-        &mut self,
-        greeting: Greeting,
-        reason: Result<DialError, Code>,
-        book: &mut Book,
-        cx: &mut Cx<'_>,
-    ) {
-        if let Some((dial, dialing)) = greeting.dial {
-            if reason.is_err() {
-                cx.stats.neighbors.dials_refused += 1;
-            }
-            self.dial_failed(dial, dialing, reason, book, cx);
-        }
-    }
-
-    /// A dial ended without a connection.
-    pub fn on_dial_failed(
-        &mut self,
-        dial: DialId,
-        reason: DialError,
-        book: &mut Book,
-        cx: &mut Cx<'_>,
-    ) {
-        if let Some(dialing) = book.dial_ended(dial) {
-            self.dial_failed(dial, dialing, Ok(reason), book, cx);
-        }
-    }
-
-    fn dial_failed(
-        &mut self,
-        dial: DialId,
-        dialing: Dialing,
-        reason: Result<DialError, Code>,
-        book: &mut Book,
-        cx: &mut Cx<'_>,
-    ) {
-        let Dialing {
-            peer,
-            purpose,
-            addr,
-            ..
-        } = dialing.clone();
-        book.dial_failed(&dialing, &reason, cx);
-        self.upkeep.dial_failed(&dialing, &reason, cx);
-        self.changes.push(Change::DialFailed {
-            dial,
-            purpose,
-            peer,
-            addr,
-            reason,
-        });
-    }
-
     /// Greetings and requests whose time is up.
     pub(super) fn expire_greetings(&mut self, book: &mut Book, cx: &mut Cx<'_>) {
         let now = cx.now.mono;
@@ -488,18 +437,6 @@ impl Neighbors {
             self.close(id, Code::Timeout, book, cx);
         }
         self.requests.retain(|_, deadline| *deadline > now);
-    }
-}
-
-/// What a dial asks for in its hello.
-pub(super) const fn kind_for(purpose: DialPurpose) -> Purpose {
-    match purpose {
-        DialPurpose::Persistent | DialPurpose::Anchor | DialPurpose::Neighbor => Purpose::Neighbor,
-        DialPurpose::Seed
-        | DialPurpose::Archive
-        | DialPurpose::Candidate
-        | DialPurpose::Exchange
-        | DialPurpose::Repair => Purpose::Visit,
     }
 }
 

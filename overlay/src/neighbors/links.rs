@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crypto::PeerId;
+use crypto::{PeerId, Signed};
 
 use crate::config::AddressPreset;
 use crate::input::LinkId;
 use crate::peers::{Group, Prefix};
-use crate::wire::Purpose;
+use crate::wire::{PeerRecord, Purpose};
 
 /// How far a link has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,6 +50,8 @@ pub struct Link {
     pub clock_offset_ms: i64,
     /// What the peer calls our address.
     pub observed: Option<SocketAddr>,
+    /// The newest record that anybody with the peer's key has shown in a greeting while this link was there, with a good signature.
+    pub newest: Option<Arc<Signed<PeerRecord>>>,
     /// First deliveries of new messages through this link, a decaying credit (see `neighbors`).
     pub usefulness: u64,
 }
@@ -97,6 +100,7 @@ impl Standing {
 #[derive(Debug, Default)]
 pub struct Links {
     links: BTreeMap<LinkId, Link>,
+    of_peers: BTreeSet<(PeerId, LinkId)>,
     open: BTreeMap<PeerId, [Option<LinkId>; 2]>,
     neighbors: BTreeSet<LinkId>,
     /// Neighbors that we dialled.
@@ -157,10 +161,11 @@ impl Links {
         self.outbound
     }
 
-    /// The open link that a peer dialled.
-    #[must_use]
-    pub fn inbound_from(&self, peer: &PeerId) -> Option<LinkId> {
-        self.open.get(peer)?[0]
+    /// All connections to a peer, in order of id.
+    pub fn of_peer(&self, peer: &PeerId) -> impl Iterator<Item = (LinkId, &Link)> + use<'_> {
+        let all = (*peer, LinkId(0))..=(*peer, LinkId(u64::MAX));
+        let ids = self.of_peers.range(all);
+        ids.filter_map(|(_, id)| Some((*id, self.links.get(id)?)))
     }
 
     /// How many links others dialled from this address, and from its /24 or /48, without those that are closing.
@@ -186,6 +191,7 @@ impl Links {
     /// Adds a connection.
     pub(crate) fn insert(&mut self, id: LinkId, link: Link) {
         self.remove(id);
+        self.of_peers.insert((link.peer, id));
         self.stand(id, &link, Standing::NONE, Standing::of(&link));
         self.links.insert(id, link);
     }
@@ -193,6 +199,7 @@ impl Links {
     /// Removes a connection.
     pub(crate) fn remove(&mut self, id: LinkId) -> Option<Link> {
         let link = self.links.remove(&id)?;
+        self.of_peers.remove(&(link.peer, id));
         self.stand(id, &link, Standing::of(&link), Standing::NONE);
         Some(link)
     }
@@ -221,6 +228,22 @@ impl Links {
             self.stand(id, &link, before, after);
         }
         Some(result)
+    }
+
+    /// Notes a record that somebody with this key has shown, on all connections to it: two nodes may run with one key.
+    pub(crate) fn note_shown(&mut self, peer: &PeerId, record: &Signed<PeerRecord>) {
+        let ids: Vec<LinkId> = self.of_peer(peer).map(|(id, _)| id).collect();
+        let newest = ids
+            .iter()
+            .filter_map(|id| self.links.get(id)?.newest.clone())
+            .filter(|newest| newest.value.version > record.value.version)
+            .max_by_key(|newest| newest.value.version)
+            .unwrap_or_else(|| Arc::new(record.clone()));
+        for id in ids {
+            if let Some(link) = self.links.get_mut(&id) {
+                link.newest = Some(newest.clone());
+            }
+        }
     }
 
     fn stand(&mut self, id: LinkId, link: &Link, before: Standing, after: Standing) {
@@ -263,6 +286,7 @@ impl Links {
         for (id, link) in &self.links {
             fresh.insert(*id, link.clone());
         }
+        assert_eq!(self.of_peers, fresh.of_peers);
         assert_eq!(self.open, fresh.open);
         assert_eq!(self.neighbors, fresh.neighbors);
         assert_eq!(self.outbound, fresh.outbound);

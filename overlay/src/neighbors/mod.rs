@@ -8,6 +8,8 @@
 mod admission;
 mod clock;
 mod code;
+mod configured;
+mod dials;
 mod greeting;
 mod idle;
 mod links;
@@ -51,8 +53,10 @@ crate::stats::counters! {
         refused_early,
         /// Connections refused as duplicates of a live one.
         refused_duplicate,
-        /// Connections refused for another reason (network, version, record, own key).
+        /// Connections refused for another reason (network, version, record).
         refused_other,
+        /// Connections of somebody else who holds our key.
+        refused_own_key,
         /// Our own dials that the other side refused.
         dials_refused,
         /// Greetings that were not finished in time.
@@ -196,6 +200,8 @@ pub struct Neighbors {
     /// Secret that decides which groups are protected from eviction.
     eviction_key: [u8; 32],
     leaving: bool,
+    /// Somebody who holds our key called in this step.
+    clone_seen: bool,
 }
 
 impl Neighbors {
@@ -213,7 +219,13 @@ impl Neighbors {
             upkeep: upkeep::Upkeep::new(anchors, cx),
             eviction_key: cx.rng.random(),
             leaving: false,
+            clone_seen: false,
         }
+    }
+
+    /// Whether somebody who holds our key called in this step: we never dial our own id, so another node runs with it.
+    pub fn take_clone_seen(&mut self) -> bool {
+        std::mem::take(&mut self.clone_seen)
     }
 
     /// The table of connections.
@@ -313,12 +325,7 @@ impl Neighbors {
 
     /// Closes every link of a peer, for a ban.
     pub fn close_peer(&mut self, peer: &PeerId, code: Code, book: &mut Book, cx: &mut Cx<'_>) {
-        let ids: Vec<LinkId> = self
-            .links
-            .iter()
-            .filter(|(_, link)| link.peer == *peer)
-            .map(|(id, _)| id)
-            .collect();
+        let ids: Vec<LinkId> = self.links.of_peer(peer).map(|(id, _)| id).collect();
         for id in ids {
             self.close(id, code, book, cx);
         }

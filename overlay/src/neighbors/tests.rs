@@ -11,7 +11,7 @@ use crate::input::Lane;
 use crate::restored::Restored;
 use crate::sampling::Sampling;
 use crate::testing::{Bench, identity, peer};
-use crate::wire::{self, Accept, Hello, Refuse, VERSION, WireAddr};
+use crate::wire::{self, Accept, Hello, Refuse, RetryAfter, VERSION, WireAddr};
 
 /// Frames by link.
 type Sent = Vec<(u64, Message)>;
@@ -262,6 +262,11 @@ fn our_own_key_a_banned_peer_and_a_leaving_node_end_at_once() {
     let mut me = side(1, |_| {});
     me.connected(1, 1, addr(127, 0, 2, 9), None);
     assert_eq!(me.out().1, [(1, Code::Myself)]);
+    assert!(
+        me.neighbors.take_clone_seen(),
+        "no dial of ours: another node runs with our key"
+    );
+    assert!(!me.neighbors.take_clone_seen(), "told once");
     me.conduct.ban(peer(2), None, &mut me.bench.cx());
     me.connected(2, 2, addr(127, 0, 2, 2), None);
     assert_eq!(me.out().1, [(2, Code::Banned)]);
@@ -331,7 +336,7 @@ fn a_refusal_is_reported_and_leaves_nothing_behind() {
     me.out();
     let refuse = Message::Refuse(Refuse {
         code: Code::Full.to_u16(),
-        retry_after_s: 60,
+        retry_after: RetryAfter::from_secs(60),
     });
     me.receive(1, &refuse).expect("asked for");
     let changes = me.neighbors.take_changes();
@@ -347,6 +352,130 @@ fn a_refusal_is_reported_and_leaves_nothing_behind() {
     );
     assert!(!me.book.is_proven(&peer(2)));
     assert_eq!(me.bench.stats.neighbors.dials_refused, 1);
+}
+
+/// Has the dial refused with this code and these seconds; returns what was told of it as a configured peer: the wait.
+fn refused(me: &mut Side, link: u64, dial: DialId, code: Code, seconds: u16) -> Vec<u64> {
+    me.connected(link, 2, addr(127, 0, 2, 2), Some(dial));
+    let refuse = Message::Refuse(Refuse {
+        code: code.to_u16(),
+        retry_after: RetryAfter::from_secs(seconds),
+    });
+    me.receive(link, &refuse).expect("asked for");
+    let told = me
+        .bench
+        .events()
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::SeedFailed {
+                reason,
+                retry_in_ms,
+                ..
+            } => {
+                assert_eq!(reason, SeedFailure::Refused(code.to_u16()));
+                Some(retry_in_ms)
+            }
+            _ => None,
+        });
+    told.collect()
+}
+
+/// Seconds until the next dial, at most 5,000.
+fn until_next_dial(me: &mut Side) -> (u64, DialId) {
+    for waited in 0..5000 {
+        if let Some((dial, _)) = me.dials().pop() {
+            return (waited, dial);
+        }
+        me.tick(Duration::from_secs(1));
+    }
+    panic!("never dialled again")
+}
+
+#[test]
+fn a_seed_that_refuses_is_dialled_again_when_it_said_and_at_most_an_hour_later() {
+    let seed = || Seed {
+        peer: peer(2),
+        target: Target::Addr(addr(127, 0, 2, 2)),
+    };
+    for persistent in [false, true] {
+        let mut me = side(1, |config| {
+            if persistent {
+                config.persistent = vec![seed()];
+            } else {
+                config.seeds = vec![seed()];
+            }
+        });
+        me.tick(Duration::ZERO);
+        for (link, (asked, waits)) in [
+            (600, 600),
+            (u16::MAX, 3600), // clamped
+            (3600, 3600),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let (_, dial) = until_next_dial(&mut me);
+            let told = refused(&mut me, link as u64, dial, Code::WrongNetwork, asked);
+            assert_eq!(told, [waits * 1000], "the true wait is told");
+            let (waited, dial) = until_next_dial(&mut me);
+            assert_eq!(waited, waits);
+            // No shorter than our own back-off, which has grown by now.
+            let told = refused(&mut me, 100 + link as u64, dial, Code::WrongNetwork, 0);
+            assert!(matches!(told[..], [2_000..=60_000]), "{told:?}");
+        }
+    }
+}
+
+#[test]
+fn a_peer_that_is_seed_and_persistent_rests_as_both_though_the_node_is_alone() {
+    let both = || Seed {
+        peer: peer(2),
+        target: Target::Addr(addr(127, 0, 2, 2)),
+    };
+    let mut me = side(1, |config| {
+        config.seeds = vec![both()];
+        config.persistent = vec![both()];
+    });
+    me.tick(Duration::ZERO);
+    let (_, dial) = until_next_dial(&mut me);
+    refused(&mut me, 1, dial, Code::BadRecord, 900);
+    assert_eq!(until_next_dial(&mut me).0, 900);
+}
+
+#[test]
+fn a_peer_that_refuses_rests_for_every_other_kind_of_dial_and_its_neighbors_at_the_address_do_not()
+{
+    let mut me = side(1, |_| {});
+    let at = addr(127, 0, 2, 2);
+    let mut link = 0;
+    for (asked, rests) in [(0, 30), (3, 30), (600, 600), (u16::MAX, 3600)] {
+        // (`Leaving` counts as a dead address, `Full` as a peer that is there.)
+        for code in [Code::Full, Code::Leaving] {
+            let dial = |who: u32, me: &mut Side| {
+                me.book.try_dial(
+                    peer(who),
+                    Target::Addr(at),
+                    DialPurpose::Exchange,
+                    &mut me.bench.cx(),
+                )
+            };
+            link += 1;
+            let first = dial(2, &mut me).expect("at rest no more");
+            refused(&mut me, link, first, code, asked);
+            if code == Code::Full {
+                let other = dial(3, &mut me).expect("no part in it");
+                me.book.dial_ended(other);
+            }
+            let Err(crate::peers::DialRefused::Resting(until)) = dial(2, &mut me) else {
+                panic!("rests");
+            };
+            let rest = until - me.bench.now.mono;
+            assert!(rest >= Duration::from_secs(rests), "{code:?}: {rest:?}");
+            assert!(rest <= Duration::from_secs(3600), "{code:?}: {rest:?}");
+            // Far enough for our own back-off to have begun anew.
+            me.bench.advance(Duration::from_secs(3 * 3600));
+        }
+    }
 }
 
 /// Two nodes dial each other at the same moment; frames cross in every order that one bit per frame can choose.

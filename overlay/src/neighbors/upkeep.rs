@@ -1,4 +1,4 @@
-//! Keeping the pools as they should be: seeds, anchors, persistent peers, outbound picks from the memory, rotation, healing.
+//! Keeping the pools as they should be: anchors, outbound picks from the memory, rotation, healing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -8,22 +8,18 @@ use crypto::PeerId;
 use rand::RngExt as _;
 use rand::seq::SliceRandom as _;
 
+use super::configured::{self, Configured};
 use super::idle::Idle;
 use super::{Code, Neighbors};
-use crate::action::{Event, SeedFailure, Target};
-use crate::config::Seed;
+use crate::action::Target;
 use crate::cx::Cx;
-use crate::input::{DialError, Lane, LinkId};
-use crate::peers::{Book, DialPurpose, Dialing};
+use crate::input::{Lane, LinkId};
+use crate::peers::{Book, DialPurpose};
 use crate::sampling::View;
 use crate::wire::{Message, Purpose};
 
-/// First and longest wait before a configured peer is dialled again after a failure. A guess.
-const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
-/// How often a reached seed is asked again while the node has no neighbor. A guess.
-const ASK_AGAIN_ALONE: Duration = Duration::from_secs(3);
 /// How often seeds and archive are tried for ever, so that partitions heal by themselves: once in this range. A guess.
-const HEAL: (Duration, Duration) = (Duration::from_secs(600), Duration::from_secs(1200));
+pub(super) const HEAL: (Duration, Duration) = (Duration::from_secs(600), Duration::from_secs(1200));
 /// How often the archive is tried while the node is alone or sees far fewer groups than it once knew. A guess.
 const HEAL_ALONE: Duration = Duration::from_secs(2);
 /// Archived peers dialled at a time while alone. A guess.
@@ -41,21 +37,11 @@ const ANCHOR_PERIOD: Duration = Duration::from_secs(60);
 /// How soon after the start, or after the first neighbor, they are chosen first.
 const ANCHOR_SOON: Duration = Duration::from_secs(5);
 
-/// A configured peer and when it is due.
-#[derive(Debug)]
-struct Configured {
-    seed: Seed,
-    purpose: DialPurpose,
-    next: Instant,
-    failures: u32,
-    in_flight: bool,
-}
-
 /// Deadlines and retries.
 #[derive(Debug)]
 pub(super) struct Upkeep {
     wake: Instant,
-    configured: Vec<Configured>,
+    pub(super) configured: Vec<Configured>,
     anchors: Vec<(PeerId, SocketAddr)>,
     last_anchors: Vec<(PeerId, SocketAddr)>,
     avoided: BTreeMap<PeerId, Instant>,
@@ -70,27 +56,9 @@ pub(super) struct Upkeep {
 impl Upkeep {
     pub(super) fn new(anchors: &[(PeerId, SocketAddr)], cx: &mut Cx<'_>) -> Self {
         let now = cx.now.mono;
-        let me = cx.me();
-        let seeds = cx.config.seeds.iter().map(|seed| (seed, DialPurpose::Seed));
-        let persistent = cx
-            .config
-            .persistent
-            .iter()
-            .map(|seed| (seed, DialPurpose::Persistent));
-        let configured = persistent
-            .chain(seeds)
-            .filter(|(seed, _)| seed.peer != me)
-            .map(|(seed, purpose)| Configured {
-                seed: seed.clone(),
-                purpose,
-                next: now,
-                failures: 0,
-                in_flight: false,
-            })
-            .collect();
         Self {
             wake: now,
-            configured,
+            configured: configured::of(cx),
             anchors: anchors.to_vec(),
             last_anchors: anchors.to_vec(),
             avoided: BTreeMap::new(),
@@ -124,78 +92,15 @@ impl Upkeep {
         self.wake_at(self.next_ping);
     }
 
-    pub(super) fn dial_succeeded(
-        &mut self,
-        peer: &PeerId,
-        purpose: Option<DialPurpose>,
-        cx: &mut Cx<'_>,
-    ) {
-        for entry in self
-            .configured
-            .iter_mut()
-            .filter(|entry| entry.seed.peer == *peer)
-        {
-            entry.failures = 0;
-            entry.in_flight &= purpose != Some(entry.purpose);
-            let pause = if entry.purpose == DialPurpose::Seed {
-                between(cx, HEAL)
-            } else {
-                RETRY.0
-            };
-            entry.next = cx.now.mono + pause;
-        }
-        self.wake(cx);
-    }
-
-    pub(super) fn dial_failed(
-        &mut self,
-        dialing: &Dialing,
-        reason: &Result<DialError, Code>,
-        cx: &mut Cx<'_>,
-    ) {
-        let now = cx.now.mono;
-        if matches!(reason, Err(Code::Full | Code::Busy | Code::Duplicate)) {
-            self.avoid(dialing.peer, now + AVOID);
-        }
-        let configured = self.configured.iter_mut().find(|entry| {
-            entry.in_flight
-                && entry.seed.peer == dialing.peer
-                && entry.seed.target == dialing.target
-        });
-        if let Some(entry) = configured {
-            entry.in_flight = false;
-            entry.failures = entry.failures.saturating_add(1);
-            let wait = RETRY
-                .0
-                .saturating_mul(1 << entry.failures.min(6))
-                .min(RETRY.1);
-            let wait = wait.mul_f64(cx.rng.random_range(0.5..1.0));
-            entry.next = now + wait;
-            if *reason != Err(Code::Duplicate) {
-                let reason = match reason {
-                    Ok(error) => SeedFailure::Dial(error.clone()),
-                    Err(code) => SeedFailure::Refused(code.to_u16()),
-                };
-                cx.stats.neighbors.seed_failures += 1;
-                cx.emit(Event::SeedFailed {
-                    peer: dialing.peer,
-                    target: dialing.target.clone(),
-                    reason,
-                    retry_in_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
-                });
-            }
-        }
-        self.wake(cx);
-    }
-
     /// The peer does not want to be our neighbor now.
     pub(super) fn refused(&mut self, peer: &PeerId, cx: &Cx<'_>) {
-        self.avoid(*peer, cx.now.mono + AVOID);
+        self.avoid_for(*peer, Duration::ZERO, cx.now.mono);
         self.wake(cx);
     }
 
-    fn avoid(&mut self, peer: PeerId, until: Instant) {
-        self.avoided.insert(peer, until);
+    /// Does not ask the peer to be a neighbor for a while, at least as long as it asked for.
+    pub(super) fn avoid_for(&mut self, peer: PeerId, asked: Duration, now: Instant) {
+        self.avoided.insert(peer, now + AVOID.max(asked));
         if self.avoided.len() > MAX_AVOIDED {
             let first = self
                 .avoided
@@ -282,40 +187,6 @@ impl Neighbors {
             && let Some(observed) = self.clock.observed()
         {
             self.own.set_addrs(&[observed], cx);
-        }
-    }
-
-    /// Seeds and persistent peers. Seeds are asked quickly while the node is alone, slowly otherwise, and for ever.
-    fn dial_configured(&mut self, alone: bool, book: &mut Book, cx: &mut Cx<'_>) {
-        let now = cx.now.mono;
-        for index in 0..self.upkeep.configured.len() {
-            let entry = &self.upkeep.configured[index];
-            let (peer, target, purpose) =
-                (entry.seed.peer, entry.seed.target.clone(), entry.purpose);
-            let mut next = entry.next;
-            if entry.in_flight {
-                continue;
-            }
-            if alone && entry.failures == 0 && purpose == DialPurpose::Seed {
-                next = next.min(now + ASK_AGAIN_ALONE);
-            }
-            let served = match purpose {
-                DialPurpose::Persistent => self.links.is_neighbor(&peer),
-                _ => self.links.to_peer(&peer).is_some(),
-            };
-            if served {
-                next = next.max(now + RETRY.0);
-            } else if next <= now {
-                next = match book.try_dial(peer, target, purpose, cx) {
-                    Ok(_) => {
-                        self.upkeep.configured[index].in_flight = true;
-                        continue;
-                    }
-                    Err(_) => now + RETRY.0,
-                };
-            }
-            self.upkeep.configured[index].next = next;
-            self.upkeep.wake_at(next);
         }
     }
 
@@ -461,7 +332,7 @@ impl Neighbors {
         if let Some((_, _, id)) = worst {
             cx.stats.neighbors.rotated += 1;
             if let Some(peer) = self.links.get(id).map(|link| link.peer) {
-                self.upkeep.avoid(peer, cx.now.mono + AVOID);
+                self.upkeep.avoid_for(peer, Duration::ZERO, cx.now.mono);
             }
             self.close(id, Code::Rotated, book, cx);
         }
@@ -527,6 +398,6 @@ impl Neighbors {
     }
 }
 
-fn between(cx: &mut Cx<'_>, range: (Duration, Duration)) -> Duration {
+pub(super) fn between(cx: &mut Cx<'_>, range: (Duration, Duration)) -> Duration {
     range.0 + (range.1.saturating_sub(range.0)).mul_f64(cx.rng.random_range(0.0..1.0))
 }

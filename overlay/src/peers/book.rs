@@ -126,12 +126,6 @@ impl Book {
         self.dials.note_own(canonical(addr));
     }
 
-    pub(super) fn can_dial(&self, addr: SocketAddr, peer: &PeerId, now: Instant) -> bool {
-        is_taken(addr, self.preset)
-            && !self.dials.is_own(addr)
-            && self.dials.resting(addr, peer, now).is_none()
-    }
-
     // ---- records
 
     /// Checks the signature of a list's record, unless the same or a newer version is known: then there is nothing to do (`None`).
@@ -444,12 +438,6 @@ impl Book {
     #[cfg(test)]
     pub(super) fn sources_len(&self) -> usize {
         self.candidates.sources_len()
-    }
-
-    /// Addresses at rest.
-    #[must_use]
-    pub fn resting_len(&self) -> usize {
-        self.dials.resting_len()
     }
 
     /// Peers whose proof came, changed its address or went since the last call. At most as many as a step touched.

@@ -1,7 +1,7 @@
 //! The book's side of dialling: budgets, what a failure means, archive and anchors.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crypto::PeerId;
 
@@ -180,6 +180,18 @@ impl Book {
         self.candidates.remove(peer);
     }
 
+    pub(super) fn can_dial(&self, addr: SocketAddr, peer: &PeerId, now: Instant) -> bool {
+        is_taken(addr, self.preset)
+            && !self.dials.is_own(addr)
+            && self.dials.resting(addr, peer, now).is_none()
+    }
+
+    /// Addresses at rest.
+    #[must_use]
+    pub fn resting_len(&self) -> usize {
+        self.dials.resting_len()
+    }
+
     /// Whether as many candidates are being dialled as may be.
     #[must_use]
     pub fn candidates_busy(&self) -> bool {
@@ -272,6 +284,15 @@ impl Book {
                     self.note_failure(&peer, cx);
                 }
             }
+        }
+    }
+
+    /// A peer that refused asked not to be dialled again for this long: it rests there for at least that. Others at its address
+    /// have no part in it.
+    pub fn stay_away(&mut self, dialing: &Dialing, asked: Duration, now: Instant) {
+        if let Some(addr) = dialing.addr.filter(|_| !asked.is_zero()) {
+            self.dials
+                .rest_at_least(addr, dialing.peer, asked, &self.config, now);
         }
     }
 

@@ -209,7 +209,47 @@ impl Dials {
             Some(wait) => wait,
             None => config.rest_shortest,
         };
-        if self.resting.len() >= config.resting.max(1) && before.is_none() {
+        let until = now + wait;
+        let forget = until + wait.max(config.rest_shortest) * 2;
+        let rest = Resting {
+            until,
+            forget,
+            wait,
+        };
+        self.keep((addr, peer), rest, config, now);
+    }
+
+    /// Lays a peer at an address to rest for as long as it asked, if it does not rest longer already; what the next failure costs
+    /// stays our own affair.
+    pub(super) fn rest_at_least(
+        &mut self,
+        addr: SocketAddr,
+        peer: PeerId,
+        asked: Duration,
+        config: &Config,
+        now: Instant,
+    ) {
+        let key = (addr, Some(peer));
+        let until = now + asked;
+        let mut rest = self.resting.get(&key).copied().unwrap_or(Resting {
+            until,
+            forget: until,
+            wait: config.rest_shortest,
+        });
+        rest.until = rest.until.max(until);
+        rest.forget = rest.forget.max(until);
+        self.keep(key, rest, config, now);
+    }
+
+    /// Remembers a rest. At the cap those that are forgotten anyway go first, then the one that ends soonest.
+    fn keep(
+        &mut self,
+        key: (SocketAddr, Option<PeerId>),
+        rest: Resting,
+        config: &Config,
+        now: Instant,
+    ) {
+        if self.resting.len() >= config.resting.max(1) && !self.resting.contains_key(&key) {
             self.resting.retain(|_, rest| rest.forget > now);
             if self.resting.len() >= config.resting.max(1) {
                 let soonest = self.resting.iter().min_by_key(|(_, rest)| rest.until);
@@ -218,16 +258,7 @@ impl Dials {
                 }
             }
         }
-        let until = now + wait;
-        let forget = until + wait.max(config.rest_shortest) * 2;
-        self.resting.insert(
-            (addr, peer),
-            Resting {
-                until,
-                forget,
-                wait,
-            },
-        );
+        self.resting.insert(key, rest);
     }
 
     /// Something that is who it should be answered there.

@@ -729,6 +729,13 @@ fn addresses_at_rest_are_bounded() {
         dial(&mut book, &mut bench, 1, DialPurpose::Exchange).is_ok(),
         "forgotten first"
     );
+    // Those who ask for it count alike.
+    for n in 41..=80 {
+        let id = dial(&mut book, &mut bench, n, DialPurpose::Seed).unwrap();
+        let dialing = book.dial_ended(id).unwrap();
+        book.stay_away(&dialing, Duration::from_secs(3600), bench.now.mono);
+        assert!(book.resting_len() <= 10);
+    }
 }
 
 #[test]

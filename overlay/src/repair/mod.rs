@@ -13,6 +13,7 @@ mod fetch;
 mod fingerprint;
 mod job;
 mod part;
+mod peer;
 mod serve;
 mod session;
 #[cfg(test)]

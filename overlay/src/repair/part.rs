@@ -9,18 +9,17 @@ use rand::RngExt as _;
 
 use super::fetch::Fetch;
 use super::job::{Answer, Job, asks};
+use super::peer::Peer;
 use super::serve::Serve;
-use super::session::{Session, Turn, date};
+use super::session::{FIRST_ANSWER, Session, Turn, date};
 use super::{FRESH_MS, LOW_MARGIN_MS};
 use crate::action::Row;
 use crate::collections::TokenBucket;
-use crate::cx::{Cx, FRAME_OVERHEAD};
+use crate::cx::Cx;
 use crate::input::{Lane, LinkId, Token};
 use crate::messages::{Admission, Arrival, Messages, admit};
 use crate::neighbors::{Change, Code, Links};
-use crate::wire::{
-    self, Bounded, Fetch as FetchFrame, FetchMissing, Gossip, Message, Point, Reconcile,
-};
+use crate::wire::{self, Bounded, Fetch as FetchFrame, FetchMissing, Gossip, Message, Reconcile};
 
 /// Between two slices of work.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -33,20 +32,6 @@ const OPEN_EVERY: Duration = Duration::from_secs(5);
 const FULL_EVERY: u64 = 8;
 /// A new neighbor is compared with again after this long, for what was too fresh the first time.
 const FOLLOW_UP: Duration = Duration::from_millis(FRESH_MS + 2_000);
-/// A session whose first frame has no answer after this long is given up.
-const FIRST_ANSWER: Duration = Duration::from_secs(10);
-
-/// What is kept per open link.
-#[derive(Debug)]
-struct Peer {
-    peer: PeerId,
-    session: Option<Session>,
-    opens: TokenBucket,
-    /// Its low edge, as it last said.
-    low_edge_ms: u64,
-    /// Where the next whole session goes on, after one that was cut.
-    resume: Option<Point>,
-}
 
 /// Keeps nodes equal: finds out what is missing at either end of a link, and fetches what is missing here.
 #[derive(Debug)]
@@ -564,41 +549,6 @@ impl Repair {
     /// Messages fetched and verified since the last call, in the order in which they are to be appended.
     pub fn take_arrivals(&mut self) -> Vec<Arrival> {
         self.fetch.take_arrivals()
-    }
-}
-
-impl Session {
-    /// When it is given up; while the work is ours, never.
-    fn expires(&self, timeout: Duration) -> Option<Instant> {
-        match self.turn {
-            Turn::Theirs if self.frames <= 1 => Some(self.since + timeout.min(FIRST_ANSWER)),
-            Turn::Theirs | Turn::Send(..) => Some(self.since + timeout),
-            Turn::Received(_) | Turn::Work(..) => None,
-        }
-    }
-}
-
-impl Peer {
-    /// Sends the session's answer, if one waits and the lane has room.
-    fn send(&mut self, link: LinkId, cx: &mut Cx<'_>) {
-        let Some(session) = &mut self.session else {
-            return;
-        };
-        let Turn::Send(bytes, ends) = &session.turn else {
-            return;
-        };
-        let ends = *ends;
-        if cx.out.room(link, Lane::Bulk) < bytes.len() + FRAME_OVERHEAD {
-            return;
-        }
-        cx.send_bytes(link, Lane::Bulk, bytes.clone());
-        cx.stats.repair.frames += 1;
-        if ends {
-            self.session = None;
-        } else {
-            session.turn = Turn::Theirs;
-            session.since = cx.now.mono;
-        }
     }
 }
 

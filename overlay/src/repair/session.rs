@@ -1,11 +1,14 @@
 //! One reconciliation with one link, and whose turn it is.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use super::job::Job;
 use crate::wire::{Point, Reconcile};
+
+/// A session whose first frame has no answer after this long is given up.
+pub(super) const FIRST_ANSWER: Duration = Duration::from_secs(10);
 
 /// Whose turn it is.
 #[derive(Debug)]
@@ -37,6 +40,17 @@ pub(super) struct Session {
     pub(super) frames: u32,
     /// Frames in a row that brought nothing new.
     pub(super) futile: u32,
+}
+
+impl Session {
+    /// When it is given up; while the work is ours, never.
+    pub(super) fn expires(&self, timeout: Duration) -> Option<Instant> {
+        match self.turn {
+            Turn::Theirs if self.frames <= 1 => Some(self.since + timeout.min(FIRST_ANSWER)),
+            Turn::Theirs | Turn::Send(..) => Some(self.since + timeout),
+            Turn::Received(_) | Turn::Work(..) => None,
+        }
+    }
 }
 
 /// The point before all of this date.

@@ -190,6 +190,7 @@ impl World {
                     announce_key: [0; 16],
                     clock_offset_ms: 0,
                     observed: None,
+                    newest: None,
                     usefulness: 0,
                 },
             );

@@ -250,6 +250,7 @@ impl Sampling {
         &mut self,
         link: LinkId,
         reply: ExchangeReply,
+        own: &Verified<PeerRecord>,
         book: &mut Book,
         links: &Links,
         cx: &mut Cx<'_>,
@@ -274,7 +275,7 @@ impl Sampling {
         }
         cx.stats.sampling.answered += 1;
         cx.stats.sampling.answered_empty += u64::from(reply.list.is_empty());
-        let found = self.pull(peer, &reply.list, book, cx)?;
+        let found = self.pull(peer, &reply.list, own, book, cx)?;
         self.absorb(book, cx);
         self.judge_yield(found, cx);
         self.answered(book, cx);
@@ -287,6 +288,7 @@ impl Sampling {
         &mut self,
         from: PeerId,
         list: &[ListItem],
+        own: &Verified<PeerRecord>,
         book: &mut Book,
         cx: &mut Cx<'_>,
     ) -> Result<usize, Code> {
@@ -298,6 +300,9 @@ impl Sampling {
                 cx.stats.sampling.repeated += 1;
                 continue;
             }
+            if self.is_of_clone(item, own, cx)? {
+                continue;
+            }
             let record = &item.record.value;
             let known = book.version_of(&record.id);
             let wins = known.is_some()
@@ -305,12 +310,32 @@ impl Sampling {
                     item.proven & bit != 0
                         && self.view.memory.would_win(&book.marks(&record.id, addr))
                 });
-            if self.hear(from, item, known, wins, book, cx)? == Some(Heard::New) && wins {
+            let heard = self.hear(from, item, known, wins, book, cx)?;
+            if heard == Some(Heard::New) && wins {
                 cx.stats.sampling.pulled_winners += 1;
                 found += 1;
             }
         }
         Ok(found)
+    }
+
+    /// Whether an item is a record of our own that we never issued. (Older ones of ours come round for hours and say nothing.)
+    pub(super) fn is_of_clone(
+        &mut self,
+        item: &ListItem,
+        own: &Verified<PeerRecord>,
+        cx: &mut Cx<'_>,
+    ) -> Result<bool, Code> {
+        let record = &item.record.value;
+        if record.id != own.id || record.version <= own.version {
+            return Ok(false);
+        }
+        let signed = item.record.clone().verify(cx.network, cx.keys);
+        cx.stats.peers.bad_signatures += u64::from(signed.is_err());
+        signed.map_err(|_| Code::BadSignature)?;
+        cx.stats.sampling.clone_records += 1;
+        self.clone_seen = true;
+        Ok(true)
     }
 
     /// Hears one item of a list, if there is room for it; a signature is only checked then. `known` is the version of the record in the

@@ -76,6 +76,8 @@ crate::stats::counters! {
         census_renewals,
         /// Dials to members whose last dial failed, or who did not answer.
         rechecks,
+        /// Records under our own key that we never issued.
+        clone_records,
     }
 }
 
@@ -197,6 +199,8 @@ pub struct Sampling {
     exchanges: u64,
     resets: u64,
     credit: u32,
+    /// A record under our own key that we never issued came in this step.
+    clone_seen: bool,
 }
 
 impl Sampling {
@@ -218,19 +222,19 @@ impl Sampling {
             exchanges: 0,
             resets: 0,
             credit: 0,
+            clone_seen: false,
         }
+    }
+
+    /// Whether this step brought a record under our own key that we never issued: another node runs with it.
+    pub fn take_clone_seen(&mut self) -> bool {
+        std::mem::take(&mut self.clone_seen)
     }
 
     /// The memory and the samples, to be read.
     #[must_use]
     pub const fn view(&self) -> &View {
         &self.view
-    }
-
-    /// Takes the samples emitted since the last call.
-    #[cfg(feature = "sim")]
-    pub(crate) fn take_emitted(&mut self) -> Vec<PeerId> {
-        std::mem::take(&mut self.view.emitted)
     }
 
     /// `n` distinct random peers; see [`View::sample`].

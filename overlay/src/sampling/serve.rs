@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crypto::Verified;
+use crypto::{PeerId, Verified};
 
 use super::Sampling;
 use super::exchange::{open_end, repeats};
@@ -65,6 +65,9 @@ impl Sampling {
                 cx.stats.sampling.repeated += 1;
                 continue;
             }
+            if self.is_of_clone(item, own, cx)? {
+                continue;
+            }
             let known = book.version_of(&item.record.value.id);
             match self.hear(peer, item, known, false, book, cx)? {
                 Some(Heard::New) => cx.stats.sampling.pushed += 1,
@@ -74,7 +77,12 @@ impl Sampling {
         }
         self.absorb(book, cx);
         let want = usize::from(request.want).min(MAX_LIST);
-        let list = self.view.share(want, &peer, book, cx.rng, cx.now);
+        let mut list = self.view.share(want, &peer, book, cx.rng, cx.now);
+        let shown = request.record.value.version;
+        if let Some(newer) = newer_than(shown, &peer, link, book, links) {
+            list.insert(0, newer);
+            list.truncate(want);
+        }
         answer(link, own, list, cx)
     }
 
@@ -130,6 +138,30 @@ impl Sampling {
             }
         }
     }
+}
+
+/// A record of the caller's own that is newer than the one it shows: then two nodes run with its key, and it should know. Its
+/// bits only say which addresses it has, since nobody is to dial them on the caller's behalf.
+fn newer_than(
+    shown: u64,
+    caller: &PeerId,
+    link: LinkId,
+    book: &Book,
+    links: &Links,
+) -> Option<ListItem> {
+    let greeted = links.get(link).and_then(|link| link.newest.as_deref());
+    let known = book.record_of(caller).map(Verified::signed);
+    let newest = greeted
+        .into_iter()
+        .chain(known)
+        .filter(|record| record.value.version > shown)
+        .max_by_key(|record| record.value.version)?;
+    let proven = newest.value.addrs().fold(0, |bits, (bit, _)| bits | bit);
+    // (One without an address fits no list.)
+    (proven != 0).then(|| ListItem {
+        record: newest.clone(),
+        proven,
+    })
 }
 
 fn answer(

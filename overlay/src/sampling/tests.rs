@@ -330,6 +330,7 @@ fn link(peer: PeerId, addr: SocketAddr, outbound: bool, now: Instant) -> Link {
         announce_key: [0; 16],
         clock_offset_ms: 0,
         observed: None,
+        newest: None,
         usefulness: 0,
     }
 }
@@ -408,7 +409,8 @@ impl Node {
                     .on_request(id, *request, &self.own, book, &self.links, cx)
             }
             Message::ExchangeReply(reply) => {
-                self.sampling.on_reply(id, *reply, book, &self.links, cx)
+                self.sampling
+                    .on_reply(id, *reply, &self.own, book, &self.links, cx)
             }
             _ => Ok(()),
         };
@@ -593,6 +595,74 @@ fn answers_nobody_asked_for_or_too_long_or_in_anothers_name_are_faults() {
     );
     // Unknown links are not even looked at.
     assert_eq!(node.message(LinkId(99), reply(1, vec![])), Ok(()));
+}
+
+#[test]
+fn a_list_with_a_record_of_ours_that_we_never_issued_tells_of_a_clone() {
+    let own = |version| ListItem {
+        record: record_at(0, version, START_UNIX_MS / 1000, local(77))
+            .signed()
+            .clone(),
+        proven: 1,
+    };
+    let seen = |item: ListItem| {
+        let (mut node, link) = met();
+        assert_eq!(node.id, peer(0));
+        let result = node.message(link, reply(1, vec![item]));
+        let told = node.sampling.take_clone_seen();
+        assert_eq!(node.book.heard_len(), 0, "no candidate, whatever it says");
+        (result, told, node.bench.stats.sampling.clone_records)
+    };
+    assert_eq!(seen(own(0)), (Ok(()), false, 0), "an older one of ours");
+    assert_eq!(seen(own(1)), (Ok(()), false, 0), "the current one");
+    assert_eq!(seen(own(2)), (Ok(()), true, 1));
+    let mut forged = own(2);
+    forged.record.signature[5] ^= 1;
+    assert_eq!(seen(forged), (Err(Code::BadSignature), false, 0));
+    // In what a caller pushes, too; it is told once a step.
+    let (mut node, _) = met();
+    node.open(LinkId(2), peer(5), local(5), record(5), None);
+    node.message(LinkId(2), request(5, 32, vec![own(9)]))
+        .unwrap();
+    assert!(node.sampling.take_clone_seen());
+    assert!(!node.sampling.take_clone_seen());
+}
+
+#[test]
+fn a_caller_with_an_older_record_than_is_known_gets_the_newer_one_back() {
+    let mut node = Node::new(0, Bench::new(0));
+    let newer = |version| record_at(5, version, START_UNIX_MS / 1000, local(66));
+    let own_in_list = |node: &mut Node, want: u8| {
+        node.message(LinkId(2), request(5, want, vec![])).unwrap();
+        let sent = node.bench.sent();
+        let [(_, _, Message::ExchangeReply(reply))] = &sent[..] else {
+            panic!("{sent:?}")
+        };
+        let versions: Vec<u64> = reply
+            .list
+            .iter()
+            .filter(|item| item.record.value.id == peer(5).to_bytes())
+            .map(|item| item.record.value.version)
+            .collect();
+        assert!(reply.list.len() <= usize::from(want));
+        versions
+    };
+    node.open(LinkId(2), peer(5), local(5), record(5), None);
+    node.bench.sent();
+    assert_eq!(own_in_list(&mut node, 8), [0; 0]);
+    // Known from a list of somebody else.
+    let list = Source::List {
+        from: peer(9),
+        wins: true,
+    };
+    node.book.heard(newer(3), 1, list, &mut node.bench.cx());
+    assert_eq!(own_in_list(&mut node, 8), [3]);
+    // Shown by somebody else with that key while the link was there.
+    node.links.note_shown(&peer(5), newer(4).signed());
+    node.links.note_shown(&peer(5), newer(2).signed());
+    assert_eq!(own_in_list(&mut node, 8), [4]);
+    assert_eq!(own_in_list(&mut node, 1), [4], "within what was asked for");
+    assert_eq!(own_in_list(&mut node, 0), [0; 0]);
 }
 
 #[test]

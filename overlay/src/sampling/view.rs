@@ -23,9 +23,9 @@ pub struct View {
     pub(super) memory: Memory,
     /// Emitted samples that are still proven, newest last; at most as many as there are slots.
     samples: VecDeque<PeerId>,
-    /// Every sample emitted since a simulation last took them.
+    /// Every sample emitted since a simulation last took them; `None` in a node that is not simulated.
     #[cfg(feature = "sim")]
-    pub(crate) emitted: Vec<PeerId>,
+    pub(super) emitted: Option<Vec<PeerId>>,
 }
 
 impl View {
@@ -34,7 +34,7 @@ impl View {
             memory: Memory::new(slots, preset, rng),
             samples: VecDeque::new(),
             #[cfg(feature = "sim")]
-            emitted: Vec::new(),
+            emitted: None,
         }
     }
 
@@ -115,7 +115,9 @@ impl View {
         }
         self.samples.push_back(peer);
         #[cfg(feature = "sim")]
-        self.emitted.push(peer);
+        if let Some(emitted) = &mut self.emitted {
+            emitted.push(peer);
+        }
     }
 
     pub(super) fn forget(&mut self, peer: &PeerId) {
@@ -173,6 +175,14 @@ impl View {
     #[cfg(test)]
     pub(super) fn samples(&self) -> impl Iterator<Item = &PeerId> {
         self.samples.iter()
+    }
+}
+
+#[cfg(feature = "sim")]
+impl super::Sampling {
+    /// Takes the samples emitted since the last call; the first call only begins to keep them.
+    pub(crate) fn take_emitted(&mut self) -> Vec<PeerId> {
+        self.view.emitted.replace(Vec::new()).unwrap_or_default()
     }
 }
 

@@ -4,11 +4,14 @@
 //! comes from streams named by (seed, node, purpose), so a run repeats exactly, and switching one thing on does not shift the draws
 //! of another.
 
+pub mod adversary;
 pub mod cast;
+pub mod classic;
 pub mod measure;
 pub mod outcome;
 mod run;
 pub mod scenario;
+mod talk;
 mod watch;
 pub mod world;
 

@@ -1,19 +1,25 @@
 //! Running a scenario: who starts when, what happens when, what is measured when.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::RngExt as _;
 use rand::rngs::ChaCha12Rng;
 use rand::seq::SliceRandom as _;
 
+use super::adversary::{Clique, Plan, Puppet};
 use super::cast::Cast;
 use super::outcome::{Outcome, Progress};
-use super::scenario::{Happening, Scenario, ScenarioError};
+use super::scenario::{Adversary, Happening, Scenario, ScenarioError};
+use super::talk::Talk;
 use super::watch::Watch;
 use super::world::streams::{Purpose, WORLD, seed_of, stream};
 use super::world::{Player, Time, World};
 use crate::overlay::Overlay;
+
+/// Hostile nodes bring together what they know this often, simulated seconds.
+const CONSPIRE_S: f64 = 5.0;
 
 /// Something the run does to the world.
 #[derive(Clone, Debug)]
@@ -22,6 +28,8 @@ enum Step {
     Happen(Happening),
     /// A new node by Poisson arrival; the next one follows.
     Arrive,
+    /// Hostile nodes bring together what they know.
+    Conspire,
     /// A session ends.
     Leave {
         host: usize,
@@ -41,6 +49,7 @@ struct Run<'a> {
     watch: Watch,
     crashed: Vec<usize>,
     fate: ChaCha12Rng,
+    clique: Arc<Clique>,
 }
 
 /// Runs a scenario with one seed. `threads` changes how fast it runs and nothing else; `progress` hears of every measured moment.
@@ -93,6 +102,7 @@ impl<'a> Run<'a> {
         let mut victims: Vec<usize> = (scenario.seeds.min(honest)..honest).collect();
         victims.shuffle(&mut fate);
         victims.truncate(scenario.victims);
+        let clique = Arc::new(clique_of(scenario, &world, &victims));
         Self {
             scenario,
             cast,
@@ -102,6 +112,7 @@ impl<'a> Run<'a> {
             watch: Watch::new(seed, victims.into_iter().collect::<BTreeSet<_>>()),
             crashed: Vec::new(),
             fate,
+            clique,
         }
     }
 
@@ -127,6 +138,9 @@ impl<'a> Run<'a> {
             let wait = exponential(1.0 / self.scenario.joins_per_s, &mut self.fate);
             self.at(wait, Step::Arrive);
         }
+        if self.has_puppets() {
+            self.at(0.0, Step::Conspire);
+        }
         let every = self.scenario.measure_every_s;
         let moments = (self.scenario.duration_s / every).floor() as u64;
         for moment in 1..=moments {
@@ -151,6 +165,10 @@ impl<'a> Run<'a> {
                 if self.world.host(host).starts() == starts {
                     self.world.crash(host);
                 }
+            }
+            Step::Conspire => {
+                self.conspire();
+                self.at(now + CONSPIRE_S, Step::Conspire);
             }
             Step::Measure => self.watch.measure(&mut self.world, self.scenario),
         }
@@ -181,9 +199,78 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn player(&self, index: usize) -> Result<Player, ScenarioError> {
-        let config = self.cast.config(index, &self.world);
+    fn has_puppets(&self) -> bool {
+        self.scenario.adversary != Adversary::Honest && self.scenario.hostile() > 0
+    }
+
+    /// Brings together what hostile nodes have heard.
+    fn conspire(&mut self) {
+        let mut heard = Vec::new();
+        for index in 0..self.world.len() {
+            if let Some(puppet) = self.puppet(index) {
+                heard.append(&mut puppet.take_heard());
+            }
+        }
+        let now = self.world.now();
+        let clique = Arc::make_mut(&mut self.clique);
+        clique.renew(now);
+        clique.learn(heard);
+        let clique = self.clique.clone();
+        for index in 0..self.world.len() {
+            if let Some(puppet) = self.puppet(index) {
+                puppet.share(&clique);
+            }
+        }
+    }
+
+    fn puppet(&mut self, index: usize) -> Option<&mut Puppet> {
+        match self.world.player_mut(index)? {
+            Player::Other(actor) => actor.as_any().downcast_mut(),
+            Player::Node(_) => None,
+        }
+    }
+
+    fn new_puppet(&self, index: usize) -> Puppet {
         let host = self.world.host(index);
+        let scenario = self.scenario;
+        let period = if scenario.period_s > 0.0 {
+            Duration::from_secs_f64(scenario.period_s)
+        } else {
+            crate::sampling::Config::default().period
+        };
+        let since = self.world.time().seconds();
+        let now = self.world.now();
+        let plan = Plan {
+            attack: scenario.adversary,
+            force: scenario.force,
+            period,
+            from: now.mono + Duration::from_secs_f64((scenario.attack_at_s - since).max(0.0)),
+        };
+        let contacts = (0..scenario.seeds)
+            .map(|seed| self.world.host(seed).who())
+            .map(|who| (who.identity.id(), who.addr))
+            .collect();
+        let rng = stream(self.world.seed(), host.index(), Purpose::Hostile);
+        Puppet::new(
+            Talk::new(
+                host.who().identity.clone(),
+                self.world.network(),
+                host.who().addr,
+            ),
+            plan,
+            self.clique.clone(),
+            contacts,
+            rng,
+            now,
+        )
+    }
+
+    fn player(&self, index: usize) -> Result<Player, ScenarioError> {
+        let host = self.world.host(index);
+        if host.who().hostile && self.has_puppets() {
+            return Ok(Player::Other(Box::new(self.new_puppet(index))));
+        }
+        let config = self.cast.config(index, &self.world);
         let purpose = Purpose::Core(host.starts());
         let seed = seed_of(self.world.seed(), host.index(), purpose);
         let mut overlay = Overlay::new(
@@ -199,6 +286,7 @@ impl<'a> Run<'a> {
             problem: error.to_string(),
         })?;
         overlay.share_verdicts(self.world.memo());
+        overlay.take_emitted();
         Ok(Player::Node(Box::new(overlay)))
     }
 
@@ -264,6 +352,27 @@ impl<'a> Run<'a> {
     }
 }
 
+/// The hostile nodes' common knowledge at the beginning.
+fn clique_of(scenario: &Scenario, world: &World, victims: &[usize]) -> Clique {
+    let members = world
+        .hosts()
+        .filter(|host| host.who().hostile)
+        .map(|host| (host.who().identity.clone(), host.who().addr))
+        .collect();
+    let victims = victims
+        .iter()
+        .map(|index| world.host(*index))
+        .map(|host| (host.id(), host.who().addr))
+        .collect();
+    let mut clique = Clique::new(world.network(), members, victims);
+    match scenario.adversary {
+        Adversary::AddressPoison => clique.invent(world.seed(), true),
+        Adversary::Invent => clique.invent(world.seed(), false),
+        _ => {}
+    }
+    clique
+}
+
 fn exponential(mean: f64, rng: &mut impl rand::Rng) -> f64 {
     -mean * (1.0 - rng.random::<f64>()).ln()
 }
@@ -296,6 +405,98 @@ fn gamma(x: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn outcome(scenario: &Scenario, seed: u64, threads: usize) -> Outcome {
+        run(scenario, seed, threads, &mut |_| {}).expect("a sound scenario")
+    }
+
+    /// Everything at once: loss, duplicates, reordering, a partition, crashes that start again, a stall, joins, hostile nodes.
+    fn rough() -> Scenario {
+        let event = |at_s, what| super::super::scenario::Event { at_s, what };
+        Scenario {
+            nodes: 20,
+            byzantine: 0.2,
+            adversary: Adversary::Flood,
+            force: 3.0,
+            duration_s: 50.0,
+            measure_every_s: 10.0,
+            join_s: 2.0,
+            loss: 0.02,
+            duplicate: 0.02,
+            reorder: 0.05,
+            joins_per_s: 0.05,
+            events: vec![
+                event(10.0, Happening::Crash { fraction: 0.2 }),
+                event(
+                    15.0,
+                    Happening::Stall {
+                        fraction: 0.2,
+                        for_s: 3.0,
+                    },
+                ),
+                event(
+                    20.0,
+                    Happening::Partition {
+                        groups: vec![0.5, 0.5],
+                        one_way: false,
+                    },
+                ),
+                event(30.0, Happening::Heal),
+                event(31.0, Happening::Restart),
+            ],
+            ..Scenario::default()
+        }
+    }
+
+    #[test]
+    fn a_run_repeats_exactly_however_many_threads_it_has() {
+        let scenario = rough();
+        let one = outcome(&scenario, 7, 1);
+        assert!(one.events > 1000, "{}", one.events);
+        for threads in [1, 2, 3] {
+            assert_eq!(outcome(&scenario, 7, threads), one, "{threads} threads");
+        }
+        assert_ne!(outcome(&scenario, 8, 1).event_hash, one.event_hash);
+    }
+
+    #[test]
+    fn a_network_joins_and_survives_crashes() {
+        let event = |at_s, what| super::super::scenario::Event { at_s, what };
+        let scenario = Scenario {
+            nodes: 30,
+            duration_s: 120.0,
+            measure_every_s: 5.0,
+            join_s: 2.0,
+            events: vec![event(20.0, Happening::Crash { fraction: 0.5 })],
+            ..Scenario::default()
+        };
+        let outcome = outcome(&scenario, 1, 1);
+        let metric = |name: &str| outcome.metrics[name];
+        assert_eq!(metric("alive"), 15.0);
+        assert_eq!(metric("largest_component"), 1.0);
+        assert_eq!(metric("isolated"), 0.0);
+        assert!(metric("links_min") >= 3.0, "{}", metric("links_min"));
+        assert!(metric("heal_seconds") <= 60.0, "{}", metric("heal_seconds"));
+    }
+
+    #[test]
+    fn who_floods_gets_no_more_than_its_share_of_the_memory() {
+        let scenario = Scenario {
+            nodes: 40,
+            byzantine: 0.25,
+            adversary: Adversary::Flood,
+            force: 10.0,
+            duration_s: 120.0,
+            measure_every_s: 30.0,
+            join_s: 2.0,
+            ..Scenario::default()
+        };
+        let outcome = outcome(&scenario, 1, 2);
+        let share = outcome.metrics["share"];
+        // 256 slots over 40 nodes: all are known, and the rest is the chance of the draw.
+        assert!((0.15..=0.35).contains(&share), "share {share}");
+        assert_eq!(outcome.metrics["isolated"], 0.0);
+    }
 
     #[test]
     fn gamma_of_known_arguments() {

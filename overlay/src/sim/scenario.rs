@@ -22,11 +22,10 @@ pub struct Scenario {
     /// Figures over time are taken every so many seconds, and the end figures are means over the last quarter of them where it says so.
     pub measure_every_s: f64,
 
-    /// Whether nodes begin with empty memories or with memories filled by an ideal sampler.
-    pub start: Start,
     /// Nodes start evenly spread over so many seconds.
     pub join_s: f64,
-    /// Honest, long-lived nodes that every other node is configured with as seeds.
+    /// Honest, long-lived nodes that every other node is configured with as seeds; at least 1, or 0 where `poisoned` says how nodes
+    /// begin without any.
     pub seeds: usize,
     /// How the addresses of nodes are spread over prefixes.
     pub addresses: Addresses,
@@ -70,8 +69,6 @@ pub struct Scenario {
     /// What happens when.
     pub events: Vec<Event>,
 
-    /// What the honest nodes are.
-    pub player: Player,
     /// Slots of the memory (m); 0 = the node's default, here and below.
     pub slots: usize,
     /// Records asked for in an exchange (L).
@@ -88,22 +85,9 @@ pub struct Scenario {
     pub outbound: usize,
     /// Most inbound neighbors.
     pub inbound: usize,
-    /// Rules of the sampling that are switched off, to see what they are good for.
-    pub without: Vec<Rule>,
 
     /// What the figures must reach.
     pub bars: Vec<Bar>,
-}
-
-/// How memories begin.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Start {
-    /// Empty: nodes join through their seeds.
-    #[default]
-    Cold,
-    /// Filled by an ideal sampler, with neighbors drawn from it.
-    Warm,
 }
 
 /// How addresses are spread.
@@ -161,47 +145,6 @@ pub enum Adversary {
     Refuse,
 }
 
-/// What honest nodes are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Player {
-    /// The node itself.
-    #[default]
-    Overlay,
-    /// Cyclon (Voulgaris, Gavidia, van Steen 2005), for comparison.
-    Cyclon,
-    /// The push-pull framework of Jelasity et al. 2007 with healer settings, for comparison.
-    Healer,
-    /// The same with swapper settings.
-    Swapper,
-    /// Ranked slots that believe the first callers of a round up to a cap, for comparison.
-    NaiveCap,
-}
-
-/// A rule of the sampling that can be switched off in a simulation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Rule {
-    /// Slots rank address prefixes before ids.
-    PrefixRank,
-    /// Only what this node dialled itself enters the memory.
-    OwnDial,
-    /// Lists count only from exchanges that this node started.
-    OwnExchanges,
-    /// At most one reset in five exchanges.
-    SlowReset,
-    /// Callers beyond what can be dialled back go through a uniform reservoir over distinct identities.
-    Reservoir,
-    /// A source has at most a few untested candidates.
-    SourceQuota,
-    /// The exchange goes to the member whose proof is oldest.
-    OldestFirst,
-    /// The fast start while young.
-    FastStart,
-    /// Outbound and inbound neighbors are separate pools.
-    SeparatePools,
-}
-
 /// Something that happens at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -249,8 +192,8 @@ pub enum Happening {
     },
 }
 
-/// What a figure must reach.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// What a figure must reach: one or more limits, all inclusive.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bar {
     /// Name of the figure.
@@ -261,6 +204,39 @@ pub struct Bar {
     /// It must not fall below this.
     #[serde(default)]
     pub least: Option<f64>,
+    /// It must not exceed the hostile fraction, `byzantine`, by more than this: a bar that stays true when that fraction is changed.
+    #[serde(default)]
+    pub above_byzantine: Option<f64>,
+}
+
+impl Bar {
+    /// The least and the most that the figure may be, where `byzantine` of the nodes are hostile.
+    #[must_use]
+    pub fn limits(&self, byzantine: f64) -> (Option<f64>, Option<f64>) {
+        let relative = self.above_byzantine.map(|more| byzantine + more);
+        let most = match (self.most, relative) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        (self.least, most)
+    }
+
+    fn check(&self) -> Result<(), ScenarioError> {
+        let limits = [self.most, self.least, self.above_byzantine];
+        let problem = if self.metric.is_empty() {
+            "a bar names its metric"
+        } else if limits.iter().all(Option::is_none) {
+            "a bar has a limit: most, least or above_byzantine"
+        } else if limits.iter().flatten().any(|limit| !limit.is_finite()) {
+            "a limit is a finite number"
+        } else {
+            return Ok(());
+        };
+        Err(ScenarioError {
+            key: "bars",
+            problem: problem.to_owned(),
+        })
+    }
 }
 
 impl Default for Scenario {
@@ -272,7 +248,6 @@ impl Default for Scenario {
             byzantine: 0.0,
             duration_s: 3600.0,
             measure_every_s: 60.0,
-            start: Start::Cold,
             join_s: 10.0,
             seeds: 3,
             addresses: Addresses::Local,
@@ -294,7 +269,6 @@ impl Default for Scenario {
             session_mean_s: 0.0,
             session_shape: 0.5,
             events: Vec::new(),
-            player: Player::Overlay,
             slots: 0,
             list: 0,
             list_young: 0,
@@ -303,7 +277,6 @@ impl Default for Scenario {
             exchanges_per_reset: 0,
             outbound: 0,
             inbound: 0,
-            without: Vec::new(),
             bars: Vec::new(),
         }
     }
@@ -370,8 +343,14 @@ impl Scenario {
             );
         }
         let honest = self.nodes - self.hostile();
-        if self.seeds == 0 || self.seeds > honest {
-            return wrong("seeds", "at least 1, at most as many as honest nodes");
+        if self.seeds == 0 && self.poisoned == 0.0 {
+            return wrong("seeds", "at least 1 (0 only where poisoned is above 0)");
+        }
+        if self.seeds > honest {
+            return wrong("seeds", "at most as many as honest nodes");
+        }
+        if self.poisoned > 0.0 && !(1..=1000).contains(&self.contacts) {
+            return wrong("contacts", "1 to 1000 where poisoned is above 0");
         }
         if self.victims > honest {
             return wrong("victims", "at most as many as honest nodes");
@@ -382,7 +361,7 @@ impl Scenario {
         for event in &self.events {
             event.check(self.duration_s)?;
         }
-        Ok(())
+        self.bars.iter().try_for_each(Bar::check)
     }
 
     /// How many of the nodes are hostile.
@@ -438,5 +417,82 @@ impl Event {
             }
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wrong_key(change: impl FnOnce(&mut Scenario)) -> &'static str {
+        let mut scenario = Scenario::default();
+        change(&mut scenario);
+        scenario.check().expect_err("out of range").key
+    }
+
+    #[test]
+    fn the_default_is_in_range() {
+        assert_eq!(Scenario::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn what_is_out_of_range_is_named() {
+        assert_eq!(wrong_key(|s| s.nodes = 1), "nodes");
+        assert_eq!(wrong_key(|s| s.byzantine = f64::NAN), "byzantine");
+        assert_eq!(wrong_key(|s| s.duration_s = f64::INFINITY), "duration_s");
+        assert_eq!(wrong_key(|s| s.delay_ms = (5.0, 4.0)), "delay_ms");
+        assert_eq!(wrong_key(|s| s.adversary = Adversary::Targeted), "victims");
+        assert_eq!(wrong_key(|s| s.seeds = 1001), "seeds");
+        let late = Event {
+            at_s: 1e6,
+            what: Happening::Heal,
+        };
+        assert_eq!(wrong_key(|s| s.events = vec![late]), "events");
+    }
+
+    #[test]
+    fn nodes_begin_with_seeds_or_with_contacts() {
+        assert_eq!(wrong_key(|s| s.seeds = 0), "seeds");
+        let mut scenario = Scenario {
+            seeds: 0,
+            poisoned: 0.9,
+            ..Scenario::default()
+        };
+        assert_eq!(scenario.check(), Ok(()));
+        scenario.contacts = 0;
+        assert_eq!(scenario.check().unwrap_err().key, "contacts");
+    }
+
+    #[test]
+    fn a_bar_has_a_name_and_a_limit() {
+        let bar = Bar {
+            metric: "share".to_owned(),
+            ..Bar::default()
+        };
+        assert_eq!(wrong_key(|s| s.bars = vec![bar.clone()]), "bars");
+        let most = Some(f64::NAN);
+        assert_eq!(wrong_key(|s| s.bars = vec![Bar { most, ..bar }]), "bars");
+        let most = Some(1.0);
+        let nameless = Bar {
+            most,
+            ..Bar::default()
+        };
+        assert_eq!(wrong_key(|s| s.bars = vec![nameless]), "bars");
+    }
+
+    #[test]
+    fn a_relative_bar_follows_the_hostile_fraction() {
+        let bar = Bar {
+            metric: "share".to_owned(),
+            above_byzantine: Some(0.25),
+            ..Bar::default()
+        };
+        assert_eq!(bar.limits(0.25), (None, Some(0.5)));
+        let bar = Bar {
+            most: Some(0.375),
+            least: Some(0.1),
+            ..bar
+        };
+        assert_eq!(bar.limits(0.25), (Some(0.1), Some(0.375)));
     }
 }

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crypto::PeerId;
 
+use super::measure::{fit, stats};
 use super::outcome::Outcome;
-use super::scenario::Scenario;
+use super::scenario::{Happening, Scenario};
 use super::world::{Host, Player, World};
 
 /// Figures of one moment.
@@ -25,6 +26,8 @@ pub(super) struct Watch {
     last_s: f64,
     /// Samples emitted to honest nodes, and those of them that are hostile, in the last quarter of the run.
     samples: (u64, u64),
+    /// Samples emitted to each node after the first quarter of the run, in order, as numbers of hosts.
+    streams: Vec<Vec<u32>>,
 }
 
 impl Watch {
@@ -39,6 +42,7 @@ impl Watch {
             traffic: Vec::new(),
             last_s: 0.0,
             samples: (0, 0),
+            streams: Vec::new(),
         }
     }
 
@@ -50,7 +54,7 @@ impl Watch {
         let seconds = world.time().seconds();
         let mut moment = Moment::default();
         self.slots(world, &mut moment);
-        self.emitted(world, seconds >= 0.75 * scenario.duration_s, &mut moment);
+        self.emitted(world, seconds / scenario.duration_s, &mut moment);
         self.bytes(world, seconds, &mut moment);
         self.links(world, &mut moment);
         for (name, value) in moment.values {
@@ -66,6 +70,12 @@ impl Watch {
     fn slots(&self, world: &World, moment: &mut Moment) {
         let (mut slots, mut hostile) = (0, 0);
         let (mut isolated, mut honest, mut filled) = (0, 0, 0);
+        let mut sizes = Vec::new();
+        let dialable = world
+            .hosts()
+            .filter(|host| host.player().is_some() && !host.who().undialable)
+            .count()
+            .saturating_sub(1);
         let mut victim_most: f64 = 0.0;
         for host in world.hosts().filter(|host| host.is_honest()) {
             let Some(node) = host.node() else { continue };
@@ -84,6 +94,12 @@ impl Watch {
                 }
             }
             filled += memory.filled();
+            sizes.extend(
+                rooms
+                    .view
+                    .size_estimate()
+                    .map(|size| size / dialable.max(1) as f64),
+            );
             slots += mine;
             hostile += bad;
             let share = bad as f64 / mine.max(1) as f64;
@@ -99,6 +115,13 @@ impl Watch {
         let values = &mut moment.values;
         values.insert("share", hostile as f64 / slots.max(1) as f64);
         values.insert("slots_filled", filled as f64 / honest.max(1) as f64);
+        if let Some(middle) = stats::quantile(&sizes, 0.5) {
+            values.insert("size_ratio", middle);
+        }
+        let errors: Vec<f64> = sizes.iter().map(|ratio| (ratio - 1.0).abs()).collect();
+        if let Some(most) = stats::quantile(&errors, 0.95) {
+            values.insert("size_error_p95", most);
+        }
         values.insert("isolated", isolated as f64);
         values.insert("alive", honest as f64);
         if !self.victims.is_empty() {
@@ -106,7 +129,8 @@ impl Watch {
         }
     }
 
-    fn emitted(&mut self, world: &mut World, counts: bool, moment: &mut Moment) {
+    fn emitted(&mut self, world: &mut World, done: f64, moment: &mut Moment) {
+        self.streams.resize(world.len(), Vec::new());
         let (mut all, mut bad) = (0, 0);
         for index in 0..world.len() {
             if world.host(index).who().hostile {
@@ -120,9 +144,12 @@ impl Watch {
                 all += 1;
                 let other = self.ids.get(&peer).map(|index| world.host(*index));
                 bad += u64::from(other.is_none_or(|other| other.who().hostile));
+                if let Some(other) = other.filter(|_| done > 0.25) {
+                    self.streams[index].push(other.index());
+                }
             }
         }
-        if counts {
+        if done >= 0.75 {
             self.samples.0 += all;
             self.samples.1 += bad;
         }
@@ -157,6 +184,7 @@ impl Watch {
     fn links(&mut self, world: &World, moment: &mut Moment) {
         let mut parent: Vec<usize> = (0..world.len()).collect();
         let mut links = 0;
+        let mut least = u64::MAX;
         let mut nodes = 0;
         let mut degrees: BTreeMap<u64, u64> = BTreeMap::new();
         let mut known = vec![0_u64; world.len()];
@@ -174,6 +202,7 @@ impl Watch {
                 }
             }
             links += degree;
+            least = least.min(degree);
             *degrees.entry(degree).or_default() += 1;
             for (peer, _) in rooms.view.peers() {
                 if let Some(other) = self.ids.get(&peer) {
@@ -189,6 +218,7 @@ impl Watch {
         }
         let largest = sizes.values().copied().max().unwrap_or(0);
         let values = &mut moment.values;
+        values.insert("links_min", if nodes > 0 { least as f64 } else { 0.0 });
         values.insert("links", links as f64 / f64::from(nodes.max(1)));
         values.insert(
             "largest_component",
@@ -206,6 +236,75 @@ impl Watch {
             .insert("memory_indegree".to_owned(), indegree);
     }
 
+    /// How even the samples of all nodes together are over the nodes that can be dialled, and how their memories are spread.
+    fn uniformity(&mut self, world: &World) {
+        let dialable = |host: &Host| host.player().is_some() && !host.who().undialable;
+        let bins: Vec<usize> = world
+            .hosts()
+            .filter(|host| dialable(host))
+            .map(|host| host.index() as usize)
+            .collect();
+        let mut counts = vec![0_u64; world.len()];
+        for peer in self.streams.iter().flatten() {
+            counts[*peer as usize] += 1;
+        }
+        let observed: Vec<u64> = bins.iter().map(|index| counts[*index]).collect();
+        // Below five expected a bin the statistic means little.
+        if observed.iter().sum::<u64>() >= 5 * observed.len() as u64
+            && let Some(fit) = fit::chi_square_uniform(&observed)
+        {
+            self.outcome
+                .metrics
+                .insert("chi_square_p".to_owned(), fit.p);
+        }
+        let mut degrees = vec![0.0; world.len()];
+        let (mut members, mut nodes) = (0.0, 0.0);
+        for host in world.hosts().filter(|host| host.is_honest()) {
+            let Some(node) = host.node() else { continue };
+            nodes += 1.0;
+            for (peer, _) in node.rooms().view.peers() {
+                if let Some(other) = self.ids.get(&peer) {
+                    degrees[*other] += 1.0;
+                    members += 1.0;
+                }
+            }
+        }
+        let of: Vec<f64> = bins.iter().map(|index| degrees[*index]).collect();
+        let others = bins.len() as f64 - 1.0;
+        // Each node picks its members among all others: a binomial in-degree.
+        let p = if nodes > 0.0 && others > 0.0 {
+            (members / nodes / others).min(1.0)
+        } else {
+            return;
+        };
+        let binomial = nodes * p * (1.0 - p);
+        if binomial > 0.0
+            && let Some(variance) = stats::population_variance(&of)
+        {
+            self.outcome
+                .metrics
+                .insert("in_degree_variance_ratio".to_owned(), variance / binomial);
+        }
+    }
+
+    /// From the last fault until all honest nodes hang together again with outbound links, as seen at the measured moments; the
+    /// length of the run if they never do. `None` without faults.
+    fn heal_seconds(&self, scenario: &Scenario) -> Option<f64> {
+        let from = scenario
+            .events
+            .iter()
+            .filter(|event| !matches!(event.what, Happening::Join { .. }))
+            .map(|event| event.at_s)
+            .max_by(f64::total_cmp)?;
+        let whole = self.outcome.series.get("largest_component")?;
+        let least = self.outcome.series.get("links_min")?;
+        let healed = whole
+            .iter()
+            .zip(least)
+            .find(|((at, whole), (_, least))| *at > from && *whole >= 1.0 && *least >= 1.0);
+        Some(healed.map_or(scenario.duration_s, |((at, _), _)| *at - from))
+    }
+
     /// The outcome: figures of the last moment, or means over the last quarter for rates.
     pub(super) fn finish(mut self, world: &World, scenario: &Scenario) -> Outcome {
         let from = 0.75 * scenario.duration_s;
@@ -221,6 +320,19 @@ impl Watch {
                 curve.last().map_or(0.0, |(_, value)| *value)
             };
             self.outcome.metrics.insert(name.clone(), value);
+        }
+        self.uniformity(world);
+        if let Some(shares) = self.outcome.series.get("share") {
+            let peak = shares
+                .iter()
+                .filter(|(at, _)| *at >= scenario.attack_at_s)
+                .fold(0.0, |most: f64, (_, share)| most.max(*share));
+            self.outcome.metrics.insert("share_peak".to_owned(), peak);
+        }
+        if let Some(seconds) = self.heal_seconds(scenario) {
+            self.outcome
+                .metrics
+                .insert("heal_seconds".to_owned(), seconds);
         }
         let (all, bad) = self.samples;
         if all > 0 {

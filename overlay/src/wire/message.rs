@@ -1,6 +1,8 @@
 //! The messages of wire v1, as types. Every sequence is bounded in its type; ids are raw bytes, checked as keys where they
 //! are used. Layout and limits are written down in `docs/PROTOCOL.md`.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use crypto::{MessageId, Signed};
 use serde::{Deserialize, Serialize};
@@ -79,8 +81,30 @@ pub struct Accept {
 pub struct Refuse {
     /// A [`Code`](crate::neighbors::Code).
     pub code: u16,
-    /// Do not come back before, seconds; readers clamp it to an hour.
-    pub retry_after_s: u16,
+    /// Do not come back before.
+    pub retry_after: RetryAfter,
+}
+
+/// How long a refused dialler stays away: whole seconds on the wire, at most [`RetryAfter::LONGEST`] whatever the number there,
+/// so that nobody can send us away for longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetryAfter(u16);
+
+impl RetryAfter {
+    /// The most that is honoured (1 h): as long as an address rests that never answers.
+    pub const LONGEST: Duration = Duration::from_secs(3600);
+
+    /// From a number of seconds. What is more than an hour goes out as it is and counts as an hour at both ends.
+    #[must_use]
+    pub const fn from_secs(seconds: u16) -> Self {
+        Self(seconds)
+    }
+
+    /// The time to wait, 0 to [`Self::LONGEST`].
+    #[must_use]
+    pub fn duration(self) -> Duration {
+        Duration::from_secs(self.0.into()).min(Self::LONGEST)
+    }
 }
 
 /// One record of an exchange list.

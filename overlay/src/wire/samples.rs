@@ -231,9 +231,9 @@ pub(super) fn any_message() -> impl Strategy<Value = Message> {
     prop_oneof![
         hello,
         accept,
-        any::<(u16, u16)>().prop_map(|(code, retry_after_s)| Message::Refuse(Refuse {
+        any::<(u16, u16)>().prop_map(|(code, seconds)| Message::Refuse(Refuse {
             code,
-            retry_after_s
+            retry_after: RetryAfter::from_secs(seconds)
         })),
         any::<u64>().prop_map(Message::Ping),
         any::<u64>().prop_map(Message::Pong),
@@ -330,7 +330,7 @@ pub(super) fn largest() -> Vec<Message> {
         })),
         Message::Refuse(Refuse {
             code: u16::MAX,
-            retry_after_s: u16::MAX,
+            retry_after: RetryAfter::from_secs(u16::MAX),
         }),
         Message::Ping(u64::MAX),
         Message::Pong(u64::MAX),
@@ -495,7 +495,7 @@ pub(super) fn examples() -> Vec<(&'static str, Message)> {
             "refuse",
             Message::Refuse(Refuse {
                 code: 4,
-                retry_after_s: 300,
+                retry_after: RetryAfter::from_secs(300),
             }),
         ),
         ("ping", Message::Ping(300)),

@@ -172,6 +172,16 @@ impl World {
 
     /// Adds a node that knows the given ones as seeds; it starts at once.
     pub(crate) fn add(&mut self, seeds: &[usize], tweak: impl FnOnce(&mut Config)) -> usize {
+        self.add_with_key_of(self.nodes.len(), seeds, tweak)
+    }
+
+    /// Adds a node that has the key of node `of`, and a disk and an address of its own.
+    pub(crate) fn add_with_key_of(
+        &mut self,
+        of: usize,
+        seeds: &[usize],
+        tweak: impl FnOnce(&mut Config),
+    ) -> usize {
         let index = self.nodes.len();
         let number = u8::try_from(index).expect("a small world");
         let addr = SocketAddr::from((Ipv4Addr::new(127, 0, 1, number), 4000));
@@ -189,7 +199,7 @@ impl World {
             .collect();
         tweak(&mut config);
         let identity =
-            Identity::from_seed(blake3::hash(format!("node {index}").as_bytes()).as_bytes());
+            Identity::from_seed(blake3::hash(format!("node {of}").as_bytes()).as_bytes());
         self.nodes.push(WorldNode {
             identity,
             addr,

@@ -73,6 +73,7 @@ impl Fixture {
             announce_key: key_of(n),
             clock_offset_ms: 0,
             observed: None,
+            newest: None,
             usefulness: 0,
         };
         let change = Change::NeighborUp {

@@ -160,6 +160,7 @@ impl World {
                 announce_key,
                 clock_offset_ms: 0,
                 observed: None,
+                newest: None,
                 usefulness: 0,
             };
             let change = Change::NeighborUp {

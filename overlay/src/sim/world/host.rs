@@ -4,21 +4,19 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bytes::Bytes;
 use crypto::{Identity, PeerId};
-use rand::RngExt as _;
 use rand::rngs::ChaCha12Rng;
 
 use super::disk::Disk;
 use super::end::End;
-use super::event::{Causes, Event, Sink, Syn, What};
-use super::ground::{DIAL_TIMEOUT, Ground, HANDSHAKE, IDLE_TIMEOUT, PACKET, SILENT_DIAL};
+use super::event::{Causes, Event, Sink, What};
+use super::ground::{Ground, HANDSHAKE};
 use super::player::Player;
 use super::streams::{Purpose, stream};
 use super::time::Time;
 use super::uplink::Uplink;
-use crate::action::{Action, Event as News, Key as RowKey, Row, Target};
-use crate::input::{DialError, DialId, Input, Lane, LinkId, Lost, Token};
+use crate::action::{Action, Event as News, Key as RowKey, Row};
+use crate::input::{Input, LinkId, Lost, Token};
 
 /// Rows are durable after this long: one group commit.
 const COMMIT: Duration = Duration::from_millis(5);
@@ -69,11 +67,11 @@ pub struct Host {
     /// Everything waits until then.
     pub(super) stalled_until: Option<Time>,
     backlog: Vec<What>,
-    next_link: u64,
+    pub(super) next_link: u64,
     timer: Option<Time>,
     rows: Vec<(Token, Row)>,
-    uplink: Uplink,
-    path: ChaCha12Rng,
+    pub(super) uplink: Uplink,
+    pub(super) path: ChaCha12Rng,
 }
 
 impl Host {
@@ -388,7 +386,7 @@ impl Host {
         }
     }
 
-    fn later(&mut self, delay: Duration, what: What, now: Time, sink: &mut Sink<'_>) {
+    pub(super) fn later(&mut self, delay: Duration, what: What, now: Time, sink: &mut Sink<'_>) {
         let key = self.causes.at(now.after(delay));
         sink.push(
             key,
@@ -399,12 +397,12 @@ impl Host {
         );
     }
 
-    fn answer(&mut self, delay: Duration, input: Input, now: Time, sink: &mut Sink<'_>) {
+    pub(super) fn answer(&mut self, delay: Duration, input: Input, now: Time, sink: &mut Sink<'_>) {
         let (start, input) = (self.starts, Box::new(input));
         self.later(delay, What::Answer { start, input }, now, sink);
     }
 
-    fn commit(&mut self, now: Time, ground: &Ground, sink: &mut Sink<'_>) {
+    pub(super) fn commit(&mut self, now: Time, ground: &Ground, sink: &mut Sink<'_>) {
         let Some((token, _)) = self.rows.last() else {
             return;
         };
@@ -414,339 +412,4 @@ impl Host {
         }
         self.tell(Input::Persisted { token }, now, ground, sink);
     }
-
-    // ---- connections
-
-    fn dial(
-        &mut self,
-        dial: DialId,
-        peer: PeerId,
-        target: Target,
-        now: Time,
-        ground: &Ground,
-        sink: &mut Sink<'_>,
-    ) {
-        let start = self.starts;
-        let host = match target {
-            Target::Addr(addr) => ground.directory.get(&addr).copied().map(|to| (to, addr)),
-            // Worlds have no names.
-            Target::Name(_) => None,
-        };
-        let reached = host.filter(|(to, _)| ground.reaches(self.index, *to));
-        let Some((to, _)) = reached else {
-            self.traffic.out += SILENT_DIAL as u64;
-            let reason = DialError::Unreachable;
-            let what = What::DialFailed {
-                start,
-                dial,
-                reason,
-            };
-            return self.later(DIAL_TIMEOUT, what, now, sink);
-        };
-        self.next_link += 1;
-        let syn = Syn {
-            from: self.index,
-            from_start: start,
-            from_link: LinkId(self.next_link),
-            from_peer: self.id(),
-            from_addr: self.who.addr,
-            dial,
-            wants: peer,
-        };
-        let mut delay = ground.delay_us(self.index, to, &mut self.path);
-        // A lost first packet is sent again after a second.
-        while ground.paths.loss > 0.0 && self.path.random_bool(ground.paths.loss) {
-            delay += 1_000_000;
-        }
-        self.post(to, What::Syn(Box::new(syn)), Time(now.0 + delay), sink);
-    }
-
-    fn post(&mut self, to: u32, what: What, at: Time, sink: &mut Sink<'_>) {
-        let key = self.causes.at(at);
-        sink.push(key, Event { to, what });
-    }
-
-    /// Somebody dials this host.
-    fn accept(&mut self, syn: Syn, now: Time, ground: &Ground, sink: &mut Sink<'_>) {
-        let delay = ground.delay_us(self.index, syn.from, &mut self.path);
-        let failed = |reason| What::DialFailed {
-            start: syn.from_start,
-            dial: syn.dial,
-            reason,
-        };
-        let answers = self.player.is_some() && !self.who.undialable;
-        if !answers || !ground.reaches(self.index, syn.from) {
-            let at = Time(now.0 + delay).max(Time(now.0).after(DIAL_TIMEOUT));
-            return self.post(syn.from, failed(DialError::Unreachable), at, sink);
-        }
-        self.traffic.into += HANDSHAKE.0 as u64;
-        self.traffic.out += HANDSHAKE.1 as u64;
-        if self.id() != syn.wants {
-            let what = failed(DialError::WrongIdentity);
-            return self.post(syn.from, what, Time(now.0 + delay), sink);
-        }
-        self.next_link += 1;
-        let link = LinkId(self.next_link);
-        let end = End::new(
-            syn.from,
-            syn.from_link,
-            syn.from_peer,
-            syn.from_addr,
-            false,
-            now,
-        );
-        self.ends.insert(link, end);
-        let rtt = ground.round_trip(self.index, syn.from);
-        let what = What::Connected {
-            start: syn.from_start,
-            dial: syn.dial,
-            link: syn.from_link,
-            host: self.index,
-            far: link,
-            peer: self.id(),
-            addr: self.who.addr,
-            rtt,
-        };
-        self.post(syn.from, what, Time(now.0 + delay), sink);
-        self.later(rtt, What::Established { link }, now, sink);
-    }
-
-    /// Tells the core of an inbound connection, unless it knows.
-    fn announce(&mut self, link: LinkId, now: Time, ground: &Ground, sink: &mut Sink<'_>) {
-        let Some(end) = self.ends.get_mut(&link) else {
-            return;
-        };
-        if std::mem::replace(&mut end.announced, true) {
-            return;
-        }
-        let input = Input::Connected {
-            link,
-            peer: end.peer,
-            addr: end.addr,
-            dialed: None,
-            rtt: ground.round_trip(self.index, end.host),
-        };
-        self.tell(input, now, ground, sink);
-    }
-
-    /// A connection is gone at this end.
-    fn lose(
-        &mut self,
-        link: LinkId,
-        reason: Lost,
-        now: Time,
-        ground: &Ground,
-        sink: &mut Sink<'_>,
-    ) {
-        let Some(mut end) = self.ends.remove(&link) else {
-            return;
-        };
-        let (out, into) = end.keep_alives(now);
-        self.traffic.out += out as u64;
-        self.traffic.into += into as u64;
-        self.uplink.forget(link);
-        if end.announced {
-            self.tell(Input::Disconnected { link, reason }, now, ground, sink);
-        }
-    }
-
-    /// Lets the other end know that a connection is over, after everything sent on it before.
-    fn cut_far(
-        &mut self,
-        host: u32,
-        far: LinkId,
-        reason: Lost,
-        now: Time,
-        ground: &Ground,
-        sink: &mut Sink<'_>,
-    ) {
-        self.traffic.out += PACKET_CLOSE as u64;
-        let at = if ground.reaches(self.index, host) {
-            let delay = ground.delay_us(self.index, host, &mut self.path);
-            // Jitter must not let the close overtake frames: twice the way covers it.
-            Time(now.0 + 2 * delay)
-        } else {
-            now.after(IDLE_TIMEOUT)
-        };
-        self.post(host, What::Cut { link: far, reason }, at, sink);
-    }
-
-    // ---- frames
-
-    fn send(
-        &mut self,
-        link: LinkId,
-        lane: Lane,
-        bytes: Bytes,
-        now: Time,
-        ground: &Ground,
-        sink: &mut Sink<'_>,
-    ) {
-        let Some(end) = self.ends.get_mut(&link) else {
-            return;
-        };
-        let size = bytes.len() + crate::cx::FRAME_OVERHEAD;
-        self.traffic.frames_out += bytes.len() as u64;
-        end.used[lane as usize] += size;
-        if ground.paths.uplink > 0 {
-            if let Some(wait) = self.uplink.push(link, lane, bytes, ground.paths.uplink) {
-                self.later(wait, What::Uplink, now, sink);
-            }
-            return;
-        }
-        let bit = 1 << lane as u8;
-        if end.used[lane as usize] > lane.capacity() / 2 && end.draining & bit == 0 {
-            end.draining |= bit;
-            self.later(Duration::ZERO, What::Drained { link, lane }, now, sink);
-        }
-        self.transmit(link, lane, bytes, now, ground, sink);
-    }
-
-    /// A frame leaves the host.
-    pub(super) fn transmit(
-        &mut self,
-        link: LinkId,
-        lane: Lane,
-        bytes: Bytes,
-        now: Time,
-        ground: &Ground,
-        sink: &mut Sink<'_>,
-    ) {
-        let Some(end) = self.ends.get_mut(&link) else {
-            return;
-        };
-        let (out, back) = end.cost(bytes.len(), now);
-        self.traffic.out += out as u64;
-        self.traffic.into += back as u64;
-        let wire = u32::try_from(out).unwrap_or(u32::MAX);
-        let (host, far) = (end.host, end.far);
-        if !ground.reaches(self.index, host) {
-            if lane != Lane::Datagram {
-                end.held.push((lane, bytes));
-            }
-            return;
-        }
-        let paths = &ground.paths;
-        let mut delay = ground.delay_us(self.index, host, &mut self.path);
-        if lane == Lane::Datagram {
-            if paths.loss > 0.0 && self.path.random_bool(paths.loss) {
-                return;
-            }
-            if paths.reorder > 0.0 && self.path.random_bool(paths.reorder) {
-                delay += self.path.random_range(0..=delay * 2);
-            }
-            if paths.duplicate > 0.0 && self.path.random_bool(paths.duplicate) {
-                let again = delay + self.path.random_range(0..=delay);
-                let bytes = bytes.clone();
-                let what = What::Frame {
-                    link: far,
-                    lane,
-                    bytes,
-                    wire,
-                };
-                self.post(host, what, Time(now.0 + again), sink);
-            }
-            let what = What::Frame {
-                link: far,
-                lane,
-                bytes,
-                wire,
-            };
-            return self.post(host, what, Time(now.0 + delay), sink);
-        }
-        if paths.loss > 0.0 {
-            // Each lost packet is sent again about a round trip later; what is behind it in the lane waits.
-            let again = (2.5 * ground.base_delay_us(self.index, host)) as u64 + 10_000;
-            for _ in 0..bytes.len().div_ceil(PACKET) {
-                while self.path.random_bool(paths.loss) {
-                    delay += again;
-                }
-            }
-        }
-        let Some(end) = self.ends.get_mut(&link) else {
-            return;
-        };
-        let at = Time(now.0 + delay).max(end.arrives[lane as usize]);
-        end.arrives[lane as usize] = at;
-        let what = What::Frame {
-            link: far,
-            lane,
-            bytes,
-            wire,
-        };
-        self.post(host, what, at, sink);
-    }
-
-    /// A split is over: what waited for it goes out.
-    pub(super) fn release(&mut self, now: Time, ground: &Ground, sink: &mut Sink<'_>) {
-        let waiting: Vec<LinkId> = self
-            .ends
-            .iter()
-            .filter(|(_, end)| !end.held.is_empty())
-            .map(|(link, _)| *link)
-            .collect();
-        for link in waiting {
-            let held = self
-                .ends
-                .get_mut(&link)
-                .map(|end| std::mem::take(&mut end.held));
-            for (lane, bytes) in held.into_iter().flatten() {
-                self.transmit(link, lane, bytes, now, ground, sink);
-            }
-        }
-    }
-
-    fn drained(
-        &mut self,
-        link: LinkId,
-        lane: Lane,
-        now: Time,
-        ground: &Ground,
-        sink: &mut Sink<'_>,
-    ) {
-        let Some(end) = self.ends.get_mut(&link) else {
-            return;
-        };
-        end.draining &= !(1 << lane as u8);
-        end.used[lane as usize] = 0;
-        let free_bytes = lane.capacity();
-        let input = Input::Lane {
-            link,
-            lane,
-            free_bytes,
-        };
-        self.tell(input, now, ground, sink);
-    }
-
-    /// The uplink has sent a frame and takes the next.
-    fn uplink_free(&mut self, now: Time, ground: &Ground, sink: &mut Sink<'_>) {
-        let (sent, wait) = self.uplink.pop(ground.paths.uplink);
-        if let Some(wait) = wait {
-            self.later(wait, What::Uplink, now, sink);
-        }
-        let Some((link, lane, bytes)) = sent else {
-            return;
-        };
-        let size = bytes.len() + crate::cx::FRAME_OVERHEAD;
-        self.transmit(link, lane, bytes, now, ground, sink);
-        let Some(end) = self.ends.get_mut(&link) else {
-            return;
-        };
-        let half = lane.capacity() / 2;
-        let used = &mut end.used[lane as usize];
-        let before = *used;
-        *used = used.saturating_sub(size);
-        if before > half && *used <= half {
-            let free_bytes = lane.capacity() - *used;
-            let input = Input::Lane {
-                link,
-                lane,
-                free_bytes,
-            };
-            self.tell(input, now, ground, sink);
-        }
-    }
 }
-
-/// A packet that closes a connection, bytes on the wire.
-const PACKET_CLOSE: usize = 28 + 13 + 16 + 6;

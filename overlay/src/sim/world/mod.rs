@@ -3,9 +3,11 @@
 //! Events are ordered by (time, cause, number), where the cause is the host that made the event. Hosts may be spread over threads:
 //! see `shard`. Faults act between windows, on the world as a whole.
 
+mod connections;
 mod disk;
 mod end;
 mod event;
+mod frames;
 mod ground;
 mod host;
 mod player;

@@ -1,0 +1,154 @@
+//! What `sim list` tells about each scenario.
+
+use serde::Serialize;
+
+use super::description::{Choice, Description};
+use super::summary::Verdict;
+use super::{Wrong, numbers};
+
+/// Node-seconds that a core simulates in a second: what 1,000 nodes took for ten minutes with a fast start, on a slow core; small
+/// worlds are several times faster. The aim is 30,000.
+const SPEED: f64 = 2_500.0;
+
+/// A scenario in the list.
+#[derive(Debug, Serialize)]
+pub(crate) struct Entry {
+    scenario: String,
+    about: String,
+    arms: Vec<ArmEntry>,
+    /// What a suite spends on it, core-hours, by the guess above.
+    core_hours: f64,
+    quick_core_hours: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct ArmEntry {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    arm: Option<String>,
+    nodes: usize,
+    duration_s: f64,
+    /// Seeds that a suite runs.
+    seeds: u32,
+    must_reach: Vec<(String, String)>,
+}
+
+impl Entry {
+    /// # Errors
+    /// The scenario is wrong.
+    pub(crate) fn new(description: &Description) -> Result<Self, Wrong> {
+        let arms = description.arms_of_suite(false).into_iter().map(|arm| {
+            let scenario = description.resolve(Choice {
+                arm,
+                ..Choice::default()
+            })?;
+            let must_reach = scenario.bars.iter().map(|bar| {
+                let limits = bar.limits(scenario.byzantine);
+                let must = Verdict::new(&bar.metric, limits, None).must();
+                (bar.metric.clone(), must)
+            });
+            Ok(ArmEntry {
+                arm: arm.map(str::to_owned),
+                nodes: scenario.nodes,
+                duration_s: scenario.duration_s,
+                seeds: description.runs(arm, false),
+                must_reach: must_reach.collect(),
+            })
+        });
+        Ok(Self {
+            scenario: description.name.clone(),
+            about: description.about.clone(),
+            arms: arms.collect::<Result<_, Wrong>>()?,
+            core_hours: core_hours(description, false)?,
+            quick_core_hours: core_hours(description, true)?,
+        })
+    }
+
+    /// For a terminal so many columns wide.
+    pub(crate) fn text(&self, columns: usize) -> Vec<String> {
+        let mut lines = vec![self.scenario.clone()];
+        for line in wrapped(&self.about, columns.saturating_sub(4).max(20)) {
+            lines.push(format!("    {line}"));
+        }
+        for arm in &self.arms {
+            let musts: Vec<String> = arm
+                .must_reach
+                .iter()
+                .map(|(metric, must)| format!("{metric} {must}"))
+                .collect();
+            lines.push(format!(
+                "    {:<14} {} nodes, {}, {}: {}",
+                arm.arm.as_deref().unwrap_or("-"),
+                numbers::grouped(arm.nodes as f64),
+                numbers::span(arm.duration_s),
+                numbers::count(arm.seeds as usize, "seed"),
+                musts.join(", ")
+            ));
+        }
+        lines.push(format!(
+            "    cost about {} of one core, quick {}",
+            numbers::span((self.core_hours * 3600.0).round()),
+            numbers::span((self.quick_core_hours * 3600.0).round())
+        ));
+        lines
+    }
+}
+
+fn core_hours(description: &Description, quick: bool) -> Result<f64, Wrong> {
+    let mut node_seconds = 0.0;
+    for arm in description.arms_of_suite(quick) {
+        let scenario = description.resolve(Choice {
+            arm,
+            quick,
+            settings: &[],
+        })?;
+        let runs = f64::from(description.runs(arm, quick));
+        node_seconds += scenario.nodes as f64 * scenario.duration_s * runs;
+    }
+    Ok(node_seconds / SPEED / 3600.0)
+}
+
+/// Words in lines of at most so many letters, as far as words are not longer.
+fn wrapped(text: &str, columns: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= columns => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scenario_tells_its_arms_bars_and_cost() {
+        let description = crate::sim::library::open("byzantine").unwrap();
+        let entry = Entry::new(&description).unwrap();
+        let lines = entry.text(60);
+        assert_eq!(lines[0], "byzantine");
+        assert!(lines.iter().all(|line| !line.ends_with(' ')));
+        let arm = lines.iter().find(|line| line.contains("f=0.4")).unwrap();
+        assert_eq!(
+            arm,
+            "    f=0.4          1,000 nodes, 1 h, 20 seeds: share at most 0.43, out at most 0.42, isolated 0"
+        );
+        // 4 arms x 20 seeds x 1,000 nodes x 1 h at 2 minutes each.
+        assert_eq!(
+            lines.last().unwrap(),
+            "    cost about 32 h of one core, quick 2 min"
+        );
+    }
+
+    #[test]
+    fn words_are_wrapped() {
+        assert_eq!(wrapped("a bb ccc dddd", 6), ["a bb", "ccc", "dddd"]);
+        assert_eq!(wrapped("enormous a", 3), ["enormous", "a"]);
+        assert!(wrapped("", 5).is_empty());
+    }
+}

@@ -1,0 +1,396 @@
+//! What each figure means, in words.
+
+use super::numbers;
+
+/// How a figure is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// A pure number without a better word.
+    Number,
+    Fraction,
+    Ratio,
+    /// A number of nodes.
+    Nodes,
+    /// A number of links.
+    Links,
+    Bytes,
+    BytesPerSecond,
+    PerSecond,
+    Seconds,
+}
+
+/// A figure's name, unit and meaning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Words {
+    /// A few words, for the head of a plot.
+    pub(crate) title: String,
+    pub(crate) unit: Unit,
+    /// A sentence.
+    pub(crate) meaning: &'static str,
+}
+
+use Unit::{Bytes, BytesPerSecond, Fraction, Links, Nodes, Number, PerSecond, Ratio, Seconds};
+
+/// In the order of tables; names that are not here follow by the alphabet. Curves and distributions of the same name mean the same.
+const KNOWN: [(&str, &str, Unit, &str); 37] = [
+    (
+        "share",
+        "Adversary's share of memories",
+        Fraction,
+        "Of all slots of honest nodes' memories whose peer is alive, the fraction that holds a hostile node. A fair sampler gives the hostile nodes' share of the network and not more.",
+    ),
+    (
+        "out",
+        "Adversary's share of samples",
+        Fraction,
+        "Of all samples that honest nodes gave out, the fraction that were hostile nodes: what an application that asks for random peers gets.",
+    ),
+    (
+        "share_peak",
+        "Highest share of memories",
+        Fraction,
+        "The highest value that the adversary's share of memories reached after its attack began.",
+    ),
+    (
+        "isolated",
+        "Isolated honest nodes",
+        Nodes,
+        "Honest nodes with no honest node in their memory, or no honest outbound link: what such a node sees of the network, the adversary decides.",
+    ),
+    (
+        "victim_share_max",
+        "Worst victim's share",
+        Fraction,
+        "The adversary's share of the memory of that victim which fared worst.",
+    ),
+    (
+        "chi_square_p",
+        "Uniformity, p of the chi-square test",
+        Number,
+        "How probable counts as uneven as these are if every node is drawn equally often. Below 0.001 the samples are not fair.",
+    ),
+    (
+        "in_degree_variance_ratio",
+        "Variance of the in-degree",
+        Ratio,
+        "Variance of the number of memories that hold a node, divided by that of independent draws (binomial). 1 = as random as a hat; more = some nodes are known better than others.",
+    ),
+    (
+        "autocorrelation_max",
+        "Memory of the sample stream",
+        Number,
+        "The largest correlation of a node's samples with its own earlier ones, beyond the documented correlation time. 0 = no trace of the past.",
+    ),
+    (
+        "group_share_max",
+        "Largest group's share",
+        Fraction,
+        "The share of all samples that went to the address group sampled most.",
+    ),
+    (
+        "in_degree_max_ratio",
+        "Hottest node",
+        Ratio,
+        "How many times as many memories as the average hold the node that is held by most.",
+    ),
+    (
+        "exchanges_per_sec_max",
+        "Exchanges at the busiest node",
+        PerSecond,
+        "Exchanges a second that the busiest honest node took part in.",
+    ),
+    (
+        "overloaded",
+        "Overloaded nodes",
+        Nodes,
+        "Honest nodes that had to turn away more than one in a hundred exchanges because their limits were reached.",
+    ),
+    (
+        "links",
+        "Mean number of links",
+        Links,
+        "Neighbors of an honest node, outbound and inbound, on average.",
+    ),
+    (
+        "links_min",
+        "Fewest links",
+        Links,
+        "Neighbors of the honest node that has fewest.",
+    ),
+    (
+        "neighbors",
+        "Links of a node",
+        Links,
+        "Neighbors of an honest node, outbound and inbound.",
+    ),
+    (
+        "memory_indegree",
+        "Memories that hold a node",
+        Number,
+        "In how many honest nodes' memories a node appears. If every memory were a fair draw of its own, the binomial distribution would come out.",
+    ),
+    (
+        "slots_filled",
+        "Filled slots",
+        Number,
+        "Slots of an honest node's memory that hold a node, on average.",
+    ),
+    (
+        "largest_component",
+        "Largest component",
+        Fraction,
+        "The fraction of the honest nodes alive that hang together over their links. 1 = one network.",
+    ),
+    (
+        "heal_seconds",
+        "Time to heal",
+        Seconds,
+        "From the moment a fault was noticed until every survivor had its links again and all hung together.",
+    ),
+    (
+        "detect_seconds",
+        "Time to notice",
+        Seconds,
+        "From a fault until the neighbors of those who are gone had noticed.",
+    ),
+    (
+        "join_seconds_max",
+        "Slowest join",
+        Seconds,
+        "From its start until the slowest new node had its outbound links and messages went both ways.",
+    ),
+    (
+        "join_seconds",
+        "Join",
+        Seconds,
+        "From its start until a new node has its outbound links and messages go both ways, on average.",
+    ),
+    (
+        "known_half_seconds",
+        "Time until half known",
+        Seconds,
+        "From its start until a new node is in half as many memories as is its fair number.",
+    ),
+    (
+        "known",
+        "How well newcomers are known",
+        Ratio,
+        "In how many memories a new node is, as a fraction of its fair number.",
+    ),
+    (
+        "size_error_p95",
+        "Error of the size estimate",
+        Fraction,
+        "95 of 100 nodes estimate the number of dialable nodes at least this well, as a fraction of it.",
+    ),
+    (
+        "size_ratio",
+        "Size estimate",
+        Ratio,
+        "The nodes' mean estimate of the number of dialable nodes, divided by the true one.",
+    ),
+    (
+        "bytes_per_node_per_sec",
+        "Traffic of a node",
+        BytesPerSecond,
+        "What an honest node sends or receives on average, whichever is more, handshakes and the headers of UDP and IP included. Nothing is published, so all of it is membership.",
+    ),
+    (
+        "bytes_out_per_node_per_sec",
+        "Traffic sent",
+        BytesPerSecond,
+        "What an honest node sends on average.",
+    ),
+    (
+        "bytes_in_per_node_per_sec",
+        "Traffic received",
+        BytesPerSecond,
+        "What an honest node receives on average.",
+    ),
+    (
+        "bytes_per_sec_max",
+        "Traffic of the busiest node",
+        BytesPerSecond,
+        "What the honest node sends or receives that has most of it.",
+    ),
+    (
+        "seed_bytes_per_sec_max",
+        "Traffic of a seed",
+        BytesPerSecond,
+        "The most that a seed node sent in a second.",
+    ),
+    (
+        "fast_start_bytes",
+        "Cost of a start",
+        Bytes,
+        "What a node sends while it is young, once.",
+    ),
+    (
+        "exchanges_per_sec",
+        "Exchanges",
+        PerSecond,
+        "Exchanges a second that an honest node started.",
+    ),
+    (
+        "dials_per_sec",
+        "Dials",
+        PerSecond,
+        "Dials a second of an honest node.",
+    ),
+    (
+        "alive",
+        "Nodes alive",
+        Nodes,
+        "Honest nodes that are running.",
+    ),
+    (
+        "joined",
+        "Nodes joined",
+        Nodes,
+        "Honest nodes that have their outbound links.",
+    ),
+    (
+        "events_per_node",
+        "Work of the simulation",
+        Number,
+        "Events that the simulation handled for each node: its own cost, not the network's.",
+    ),
+];
+
+/// The words for a figure. One without an entry is called by its own name.
+pub(crate) fn of(metric: &str) -> Words {
+    match KNOWN.iter().find(|(name, ..)| *name == metric) {
+        Some((_, title, unit, meaning)) => Words {
+            title: (*title).to_owned(),
+            unit: *unit,
+            meaning,
+        },
+        None => Words {
+            title: metric.replace('_', " "),
+            unit: unit_of(metric),
+            meaning: "",
+        },
+    }
+}
+
+/// What the ending of an unknown name says.
+fn unit_of(metric: &str) -> Unit {
+    if metric.starts_with("bytes") && metric.ends_with("_per_sec") {
+        BytesPerSecond
+    } else if metric.ends_with("_per_sec") {
+        PerSecond
+    } else if metric.ends_with("bytes") {
+        Bytes
+    } else if metric.ends_with("_seconds") {
+        Seconds
+    } else {
+        Number
+    }
+}
+
+/// Where a figure stands in tables: those with an entry first.
+pub(crate) fn order(metric: &str) -> (usize, &str) {
+    let place = KNOWN.iter().position(|(name, ..)| *name == metric);
+    (place.unwrap_or(KNOWN.len()), metric)
+}
+
+impl Unit {
+    /// What stands behind the number; empty for a pure one.
+    pub(crate) fn symbol(self) -> &'static str {
+        match self {
+            Number | Fraction | Ratio | Nodes | Links => "",
+            Bytes => "B",
+            BytesPerSecond => "B/s",
+            PerSecond => "/s",
+            Seconds => "s",
+        }
+    }
+
+    /// The name of an axis.
+    pub(crate) fn axis(self) -> &'static str {
+        match self {
+            Number => "",
+            Fraction => "fraction",
+            Ratio => "ratio",
+            Nodes => "nodes",
+            Links => "links",
+            Bytes => "bytes",
+            BytesPerSecond => "bytes per second",
+            PerSecond => "per second",
+            Seconds => "seconds",
+        }
+    }
+
+    /// The number with its unit.
+    pub(crate) fn show(self, value: f64) -> String {
+        match self.symbol() {
+            "" => numbers::figure(value),
+            symbol => format!("{} {symbol}", numbers::figure(value)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_listed_once_and_explained() {
+        let names: BTreeSet<&str> = KNOWN.iter().map(|(name, ..)| *name).collect();
+        assert_eq!(names.len(), KNOWN.len());
+        assert!(KNOWN.iter().all(|(.., meaning)| meaning.ends_with('.')));
+    }
+
+    #[test]
+    fn every_bar_of_a_scenario_is_explained() {
+        for description in crate::sim::library::built_in().unwrap() {
+            for arm in description.arms_of_suite(false) {
+                let choice = crate::sim::Choice {
+                    arm,
+                    ..Default::default()
+                };
+                let scenario = description.resolve(choice).unwrap();
+                let bars = scenario.bars.iter().map(|bar| &bar.metric);
+                let compared = description.differences.iter().map(|d| &d.metric);
+                for metric in bars.chain(&description.also).chain(compared) {
+                    let name = &description.name;
+                    assert!(!of(metric).meaning.is_empty(), "{name}: {metric}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_document_says_the_same() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/RESULTS.md");
+        let document = std::fs::read_to_string(path).unwrap();
+        for (name, title, _, meaning) in KNOWN {
+            let row = format!("| `{name}` | **{title}.** {meaning} | ");
+            assert!(document.contains(&row), "docs/RESULTS.md lacks {row}");
+        }
+        assert!(crate::sim::suite::replace_table(&document, "").is_ok());
+    }
+
+    /// The example of the document is a scenario.
+    #[test]
+    fn the_documents_scenario_is_right() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/SIMULATOR.md");
+        let document = std::fs::read_to_string(path).unwrap();
+        let (_, rest) = document.split_once("```toml\n").unwrap();
+        let (example, _) = rest.split_once("```").unwrap();
+        let description = crate::sim::description::Description::parse("example", "e", example);
+        let scenario = description.unwrap().resolve(Default::default()).unwrap();
+        assert_eq!((scenario.events.len(), scenario.bars.len()), (2, 2));
+    }
+
+    #[test]
+    fn an_unknown_figure_is_called_by_its_name() {
+        let words = of("queue_wait_seconds");
+        assert_eq!(words.title, "queue wait seconds");
+        assert_eq!(words.unit.show(1.5), "1.5 s");
+        assert!(order("share") < order("out"));
+        assert!(order("events_per_node") < order("a_new_one"));
+    }
+}

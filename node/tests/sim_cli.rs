@@ -1,0 +1,186 @@
+//! `vouchsafe sim` as a user calls it: what it prints and how it exits, and that small worlds run through it.
+#![cfg(feature = "sim")]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn sim(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_vouchsafe"))
+        .arg("sim")
+        .args(arguments)
+        .output()
+        .expect("the program starts")
+}
+
+fn fails(arguments: &[&str], status: i32) -> String {
+    let output = sim(arguments);
+    let text = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(status), "{arguments:?}: {text}");
+    assert!(output.stdout.is_empty(), "{arguments:?} printed on stdout");
+    assert_eq!(text.lines().count(), 1, "{arguments:?}: {text}");
+    text
+}
+
+fn path(dir: &Path, name: &str) -> String {
+    dir.join(name).display().to_string()
+}
+
+#[test]
+fn the_list_names_every_scenario() {
+    let output = sim(&["list"]);
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).expect("text");
+    for name in ["uniformity", "byzantine", "size-estimate", "flash-join"] {
+        assert!(text.lines().any(|line| line == name), "{name}: {text}");
+    }
+    let output = sim(&["list", "--json"]);
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert_eq!(text.lines().count(), 13);
+    for line in text.lines() {
+        let entry: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        assert!(
+            entry["scenario"].is_string() && entry["arms"][0]["nodes"].is_u64(),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn what_the_user_wrote_wrong_exits_with_2_and_names_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = path(dir.path(), "mine.toml");
+    fs::write(&file, "nodes = 5000000\n").expect("written");
+    for (arguments, want) in [
+        (vec!["byzantin"], "byzantin: no such scenario"),
+        (
+            vec!["nat", "--arm", "90%"],
+            "scenario nat: 90%: no such arm; the arms are 50%, 80%",
+        ),
+        (
+            vec!["nat", "--set", "nodez=3"],
+            "--set nodez=3: nodez: no such key (did you mean nodes?)",
+        ),
+        (
+            vec!["nat", "--nodes", "1"],
+            "--nodes 1: nodes: allowed: 2 to 1000000",
+        ),
+        (
+            vec!["nat", "--byzantine", "0.95"],
+            "--byzantine 0.95: byzantine: allowed: a fraction",
+        ),
+        (
+            vec!["nat", "--set", "addresses=steep"],
+            "unknown variant `steep`, expected one of `local`, `flat`",
+        ),
+        (vec![&file], "mine.toml: nodes: allowed: 2 to 1000000"),
+        (
+            vec!["suite", "--only", "byzantin"],
+            "byzantin: no such scenario",
+        ),
+        (
+            vec!["nat", "--seed", "18446744073709551615", "--seeds", "2"],
+            "--seed: the last seed",
+        ),
+    ] {
+        let text = fails(&arguments, 2);
+        assert!(text.contains(want), "{arguments:?}: {text}");
+    }
+}
+
+const SMALL: &str = "nodes = 12\nbyzantine = 0.25\nadversary = \"flood\"\nduration_s = 20\nmeasure_every_s = 5\nruns = 2\n\
+                     bars = [{ metric = \"isolated\", most = 12 }]\n";
+
+/// Two processes, one of them a worker of a suite, see the same world.
+#[test]
+fn a_world_repeats_in_other_processes() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = path(dir.path(), "small.toml");
+    fs::write(&file, SMALL).expect("written");
+    let output = sim(&[&file, "--seeds", "2", "--json"]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
+    let line: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one line of JSON");
+    assert_eq!(line["seeds"], serde_json::json!([1, 2]));
+    assert!(
+        line["metrics"]["share"].is_f64() && line["intervals"]["share"][1].is_f64(),
+        "{line}"
+    );
+    let out = path(dir.path(), "suite");
+    let output = sim(&["suite", "--only", &file, "--out", &out, "--json"]);
+    assert!(output.status.success(), "{output:?}");
+    let again: serde_json::Value =
+        serde_json::from_slice(&output.stdout).expect("one line of JSON");
+    assert_eq!(line, again);
+    for name in [
+        "index.html",
+        "summary.json",
+        "runs/small/seed-2.json",
+        "reports/small/report.html",
+    ] {
+        assert!(Path::new(&out).join(name).is_file(), "{name}");
+    }
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_told_at_once() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = path(dir.path(), "file");
+    fs::write(&file, "").expect("written");
+    let text = fails(&["nat", "--quick", "--out", &file], 1);
+    assert!(
+        text.contains(&file) && text.contains("choose another directory"),
+        "{text}"
+    );
+    let text = fails(&["suite", "--quick", "--out", &file], 1);
+    assert!(
+        text.contains(&file) && text.contains("choose another directory"),
+        "{text}"
+    );
+    let text = fails(
+        &["suite", "--out", &path(dir.path(), "s"), "--results", &file],
+        1,
+    );
+    assert!(
+        text.contains("it needs a line <!-- sim suite: begin -->"),
+        "{text}"
+    );
+    assert!(!dir.path().join("s").exists(), "nothing was begun");
+}
+
+#[test]
+fn two_reports_are_compared() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let line = |share: f64| {
+        format!(
+            "{{\"scenario\":\"nat\",\"nodes\":5,\"seeds\":[1],\"metrics\":{{\"share\":{share}}},\"intervals\":{{\"share\":[{share},{share}]}},\
+             \"params\":{{}},\"version\":\"0.1.0\",\"event_hash\":\"a\"}}"
+        )
+    };
+    let (old, new) = (path(dir.path(), "old.json"), path(dir.path(), "new.json"));
+    fs::write(&old, line(0.3)).expect("written");
+    fs::write(&new, line(0.25)).expect("written");
+    let output = sim(&["compare", &old, &new]);
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert!(
+        text.contains("nat") && text.contains("-0.05 (-16.7 %)"),
+        "{text}"
+    );
+    assert_eq!(
+        sim(&["compare", &old, &new, "--check"]).status.code(),
+        Some(1)
+    );
+    assert_eq!(
+        sim(&["compare", &old, &old, "--check"]).status.code(),
+        Some(0)
+    );
+    let text = fails(&["compare", &old, &path(dir.path(), "none.json")], 1);
+    assert!(text.contains("none.json: cannot be read"), "{text}");
+}
+
+#[test]
+fn a_worker_without_an_order_says_so() {
+    let text = fails(&["worker"], 1);
+    assert!(text.contains("stdin does not say what to run"), "{text}");
+}

@@ -1,0 +1,10 @@
+//! The adversary: hostile nodes that speak the real codec, know what they have been told, and read no honest state.
+//!
+//! What they know in common, the [`Clique`], is their own records and the honest addresses any of them has heard of; it is brought
+//! together every few seconds of simulated time. A [`Puppet`] is one hostile node; its [`Plan`] says what it does.
+
+mod clique;
+mod puppet;
+
+pub use clique::Clique;
+pub use puppet::{Plan, Puppet};

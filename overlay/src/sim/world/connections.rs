@@ -1,0 +1,177 @@
+//! A host's connections: dialling, being dialled, losing them.
+
+use rand::RngExt as _;
+
+use super::end::End;
+use super::event::{Event, Sink, Syn, What};
+use super::ground::{DIAL_TIMEOUT, Ground, HANDSHAKE, IDLE_TIMEOUT, SILENT_DIAL};
+use super::host::Host;
+use super::time::Time;
+use crate::action::Target;
+use crate::input::{DialError, DialId, Input, LinkId, Lost};
+use crypto::PeerId;
+
+/// A packet that closes a connection, bytes on the wire.
+const PACKET_CLOSE: usize = 28 + 13 + 16 + 6;
+
+impl Host {
+    pub(super) fn dial(
+        &mut self,
+        dial: DialId,
+        peer: PeerId,
+        target: Target,
+        now: Time,
+        ground: &Ground,
+        sink: &mut Sink<'_>,
+    ) {
+        let start = self.starts;
+        let host = match target {
+            Target::Addr(addr) => ground.directory.get(&addr).copied().map(|to| (to, addr)),
+            // Worlds have no names.
+            Target::Name(_) => None,
+        };
+        let reached = host.filter(|(to, _)| ground.reaches(self.index, *to));
+        let Some((to, _)) = reached else {
+            self.traffic.out += SILENT_DIAL as u64;
+            let reason = DialError::Unreachable;
+            let what = What::DialFailed {
+                start,
+                dial,
+                reason,
+            };
+            return self.later(DIAL_TIMEOUT, what, now, sink);
+        };
+        self.next_link += 1;
+        let syn = Syn {
+            from: self.index,
+            from_start: start,
+            from_link: LinkId(self.next_link),
+            from_peer: self.id(),
+            from_addr: self.who.addr,
+            dial,
+            wants: peer,
+        };
+        let mut delay = ground.delay_us(self.index, to, &mut self.path);
+        // A lost first packet is sent again after a second.
+        while ground.paths.loss > 0.0 && self.path.random_bool(ground.paths.loss) {
+            delay += 1_000_000;
+        }
+        self.post(to, What::Syn(Box::new(syn)), Time(now.0 + delay), sink);
+    }
+
+    pub(super) fn post(&mut self, to: u32, what: What, at: Time, sink: &mut Sink<'_>) {
+        let key = self.causes.at(at);
+        sink.push(key, Event { to, what });
+    }
+
+    /// Somebody dials this host.
+    pub(super) fn accept(&mut self, syn: Syn, now: Time, ground: &Ground, sink: &mut Sink<'_>) {
+        let delay = ground.delay_us(self.index, syn.from, &mut self.path);
+        let failed = |reason| What::DialFailed {
+            start: syn.from_start,
+            dial: syn.dial,
+            reason,
+        };
+        let answers = self.player.is_some() && !self.who.undialable;
+        if !answers || !ground.reaches(self.index, syn.from) {
+            let at = Time(now.0 + delay).max(Time(now.0).after(DIAL_TIMEOUT));
+            return self.post(syn.from, failed(DialError::Unreachable), at, sink);
+        }
+        self.traffic.into += HANDSHAKE.0 as u64;
+        self.traffic.out += HANDSHAKE.1 as u64;
+        if self.id() != syn.wants {
+            let what = failed(DialError::WrongIdentity);
+            return self.post(syn.from, what, Time(now.0 + delay), sink);
+        }
+        self.next_link += 1;
+        let link = LinkId(self.next_link);
+        let end = End::new(
+            syn.from,
+            syn.from_link,
+            syn.from_peer,
+            syn.from_addr,
+            false,
+            now,
+        );
+        self.ends.insert(link, end);
+        let rtt = ground.round_trip(self.index, syn.from);
+        let what = What::Connected {
+            start: syn.from_start,
+            dial: syn.dial,
+            link: syn.from_link,
+            host: self.index,
+            far: link,
+            peer: self.id(),
+            addr: self.who.addr,
+            rtt,
+        };
+        self.post(syn.from, what, Time(now.0 + delay), sink);
+        self.later(rtt, What::Established { link }, now, sink);
+    }
+
+    /// Tells the core of an inbound connection, unless it knows.
+    pub(super) fn announce(
+        &mut self,
+        link: LinkId,
+        now: Time,
+        ground: &Ground,
+        sink: &mut Sink<'_>,
+    ) {
+        let Some(end) = self.ends.get_mut(&link) else {
+            return;
+        };
+        if std::mem::replace(&mut end.announced, true) {
+            return;
+        }
+        let input = Input::Connected {
+            link,
+            peer: end.peer,
+            addr: end.addr,
+            dialed: None,
+            rtt: ground.round_trip(self.index, end.host),
+        };
+        self.tell(input, now, ground, sink);
+    }
+
+    /// A connection is gone at this end.
+    pub(super) fn lose(
+        &mut self,
+        link: LinkId,
+        reason: Lost,
+        now: Time,
+        ground: &Ground,
+        sink: &mut Sink<'_>,
+    ) {
+        let Some(mut end) = self.ends.remove(&link) else {
+            return;
+        };
+        let (out, into) = end.keep_alives(now);
+        self.traffic.out += out as u64;
+        self.traffic.into += into as u64;
+        self.uplink.forget(link);
+        if end.announced {
+            self.tell(Input::Disconnected { link, reason }, now, ground, sink);
+        }
+    }
+
+    /// Lets the other end know that a connection is over, after everything sent on it before.
+    pub(super) fn cut_far(
+        &mut self,
+        host: u32,
+        far: LinkId,
+        reason: Lost,
+        now: Time,
+        ground: &Ground,
+        sink: &mut Sink<'_>,
+    ) {
+        self.traffic.out += PACKET_CLOSE as u64;
+        let at = if ground.reaches(self.index, host) {
+            let delay = ground.delay_us(self.index, host, &mut self.path);
+            // Jitter must not let the close overtake frames: twice the way covers it.
+            Time(now.0 + 2 * delay)
+        } else {
+            now.after(IDLE_TIMEOUT)
+        };
+        self.post(host, What::Cut { link: far, reason }, at, sink);
+    }
+}
