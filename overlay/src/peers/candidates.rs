@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::Hash;
 use std::net::SocketAddr;
+use std::ops::Bound;
 use std::time::Instant;
 
 use crypto::{PeerId, Verified};
@@ -53,6 +54,8 @@ impl Candidate {
 #[derive(Debug)]
 struct Source {
     queue: Vec<PeerId>,
+    /// Of these, not being dialled, by class.
+    idle: [usize; 3],
     tested: u32,
     dead: u32,
     last: Instant,
@@ -81,7 +84,7 @@ impl Source {
 #[derive(Debug)]
 pub(super) struct Candidates {
     heard: KeyedMap<PeerId, Candidate>,
-    /// Of these, not being dialled, by class.
+    /// Candidates of sources that are not being dialled, by class.
     idle: [usize; 3],
     callers: VecDeque<PeerId>,
     sources: BTreeMap<PeerId, Source>,
@@ -104,6 +107,29 @@ impl Candidates {
 
     pub(super) fn len(&self) -> usize {
         self.heard.len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn check(&self) {
+        let idle = |queue: &mut dyn Iterator<Item = &PeerId>| {
+            let mut idle = [0; 3];
+            for peer in queue {
+                let candidate = &self.heard[peer];
+                idle[candidate.class as usize] += usize::from(!candidate.dialing);
+            }
+            idle
+        };
+        for (source, state) in &self.sources {
+            assert_eq!(state.idle, idle(&mut state.queue.iter()));
+            assert!(
+                state
+                    .queue
+                    .iter()
+                    .all(|p| self.heard[p].source == Some(*source))
+            );
+        }
+        let mut all = self.sources.values().flat_map(|source| source.queue.iter());
+        assert_eq!(self.idle, idle(&mut all));
     }
 
     #[cfg(test)]
@@ -157,11 +183,13 @@ impl Candidates {
             candidate.left = bits;
         }
         if class > candidate.class {
-            if !candidate.dialing {
-                self.idle[candidate.class as usize] -= 1;
-                self.idle[class as usize] += 1;
-            }
+            let (before, source) = (candidate.class, candidate.source);
+            let idle = !candidate.dialing;
             candidate.class = class;
+            if idle {
+                self.count_idle(source, before, false);
+                self.count_idle(source, class, true);
+            }
             if class == Class::Caller {
                 self.push_caller(*peer, config);
             }
@@ -211,6 +239,7 @@ impl Candidates {
             }
             let state = self.sources.entry(source).or_insert_with(|| Source {
                 queue: Vec::new(),
+                idle: [0; 3],
                 tested: 0,
                 dead: 0,
                 last: now,
@@ -221,11 +250,25 @@ impl Candidates {
         self.crowd.add(addr);
         reserve_one(&mut self.heard);
         self.heard.insert(peer, candidate);
-        self.idle[class as usize] += 1;
+        self.count_idle(source, class, true);
         if class == Class::Caller {
             self.push_caller(peer, config);
         }
         true
+    }
+
+    /// One candidate more, or less, of a source waits to be dialled.
+    fn count_idle(&mut self, source: Option<PeerId>, class: Class, more: bool) {
+        let Some(state) = source.and_then(|source| self.sources.get_mut(&source)) else {
+            return;
+        };
+        for idle in [&mut self.idle, &mut state.idle] {
+            if more {
+                idle[class as usize] += 1;
+            } else {
+                idle[class as usize] -= 1;
+            }
+        }
     }
 
     fn push_caller(&mut self, peer: PeerId, config: &Config) {
@@ -273,10 +316,7 @@ impl Candidates {
             .min_by_key(|(_, source)| (!source.queue.is_empty(), source.last))
             .map(|(peer, _)| *peer);
         let Some(oldest) = oldest else { return };
-        let queue = self
-            .sources
-            .get_mut(&oldest)
-            .map(|source| std::mem::take(&mut source.queue));
+        let queue = self.sources.get(&oldest).map(|source| source.queue.clone());
         for peer in queue.unwrap_or_default() {
             self.remove(&peer);
         }
@@ -286,7 +326,9 @@ impl Candidates {
     /// Takes a candidate out: it has been proven, given up, or evicted.
     pub(super) fn remove(&mut self, peer: &PeerId) -> Option<Candidate> {
         let candidate = self.heard.swap_remove(peer)?;
-        self.idle[candidate.class as usize] -= usize::from(!candidate.dialing);
+        if !candidate.dialing {
+            self.count_idle(candidate.source, candidate.class, false);
+        }
         self.crowd.remove(candidate.counted);
         if let Some(source) = candidate.source.and_then(|s| self.sources.get_mut(&s)) {
             source.queue.retain(|other| other != peer);
@@ -332,7 +374,8 @@ impl Candidates {
         if let Some(candidate) = self.heard.get_mut(peer)
             && std::mem::replace(&mut candidate.dialing, false)
         {
-            self.idle[candidate.class as usize] += 1;
+            let (source, class) = (candidate.source, candidate.class);
+            self.count_idle(source, class, true);
         }
     }
 
@@ -348,10 +391,12 @@ impl Candidates {
             .or_else(|| self.next_of(Class::Wins))
             .or_else(|| spares.then(|| self.next_of(Class::Spare))?)?;
         let candidate = self.heard.get_mut(&peer)?;
-        if !std::mem::replace(&mut candidate.dialing, true) {
-            self.idle[candidate.class as usize] -= 1;
+        let was_dialing = std::mem::replace(&mut candidate.dialing, true);
+        let (source, class, addr) = (candidate.source, candidate.class, candidate.addr());
+        if !was_dialing {
+            self.count_idle(source, class, false);
         }
-        let addr = candidate.addr()?;
+        let addr = addr?;
         Some((peer, addr))
     }
 
@@ -361,7 +406,9 @@ impl Candidates {
         }
         let ready = |source: &Source| {
             let busy = |peer: &PeerId| self.heard.get(peer).is_some_and(|c| c.dialing);
-            if source.is_bad() && source.queue.iter().any(busy) {
+            if source.idle[class as usize] == 0
+                || (source.is_bad() && source.queue.iter().any(busy))
+            {
                 return None;
             }
             let fits = |peer: &&PeerId| {
@@ -371,12 +418,13 @@ impl Candidates {
             };
             source.queue.iter().find(fits).copied()
         };
-        let turn = self.turn;
-        let after = self
-            .sources
-            .iter()
-            .filter(|(peer, _)| turn.is_some_and(|turn| **peer > turn));
+        let after = self.turn.map(|turn| {
+            self.sources
+                .range((Bound::Excluded(turn), Bound::Unbounded))
+        });
         let found = after
+            .into_iter()
+            .flatten()
             .chain(self.sources.iter())
             .find_map(|(source, state)| Some((*source, ready(state)?)));
         let (source, peer) = found?;

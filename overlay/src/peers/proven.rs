@@ -210,6 +210,7 @@ impl ProvenSet {
                 .get(&peer)
                 .is_some_and(|entry| entry.proven == proven)
             {
+                debug_assert!(self.entries.values().all(|entry| entry.proven >= proven));
                 return Some(peer);
             }
         }

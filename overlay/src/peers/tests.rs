@@ -985,6 +985,7 @@ proptest! {
                 Op::Advance { s } => bench.advance(Duration::from_secs(s)),
             }
             book.expire(&mut bench.cx());
+            book.candidates.check();
             let me = peer(0);
             prop_assert!(!book.is_proven(&me) && book.record_of(&me).is_none());
             prop_assert!(book.heard_len() <= 12 && book.proven_len() <= 10 && book.archived_len() <= 9);

@@ -168,10 +168,18 @@ impl Memory {
 
     /// Who holds a slot.
     pub(super) fn holder(&self, slot: usize) -> Option<PeerId> {
-        let place = self.slots.get(slot)?.holder?;
-        self.members
-            .get(usize::from(place))
-            .map(|member| member.peer)
+        self.holding(slot).map(|(_, peer)| peer)
+    }
+
+    /// Who holds a slot, and its place among the members: below [`places`](Self::places).
+    pub(super) fn holding(&self, slot: usize) -> Option<(usize, PeerId)> {
+        let place = usize::from(self.slots.get(slot)?.holder?);
+        Some((place, self.members.get(place)?.peer))
+    }
+
+    /// Places of members, the free ones included.
+    pub(super) fn places(&self) -> usize {
+        self.members.len()
     }
 
     /// All distinct members, in no particular order.

@@ -149,7 +149,7 @@ fn newer_than(
     book: &Book,
     links: &Links,
 ) -> Option<ListItem> {
-    let greeted = links.get(link).and_then(|link| link.newest.as_ref());
+    let greeted = links.get(link).and_then(|link| link.newest.as_deref());
     let known = book.record_of(caller).map(Verified::signed);
     let newest = greeted
         .into_iter()
