@@ -9,6 +9,7 @@ pub mod cast;
 pub mod classic;
 pub mod measure;
 pub mod outcome;
+mod roles;
 mod run;
 pub mod scenario;
 mod talk;

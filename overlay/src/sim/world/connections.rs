@@ -79,7 +79,9 @@ impl Host {
         }
         self.traffic.into += HANDSHAKE.0 as u64;
         self.traffic.out += HANDSHAKE.1 as u64;
+        self.dialed.all += 1;
         if self.id() != syn.wants {
+            self.dialed.astray += 1;
             let what = failed(DialError::WrongIdentity);
             return self.post(syn.from, what, Time(now.0 + delay), sink);
         }

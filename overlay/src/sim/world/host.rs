@@ -34,6 +34,15 @@ pub struct Traffic {
     pub frames_out: u64,
 }
 
+/// Dials that arrived at a host while it was up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dialed {
+    /// All of them.
+    pub all: u64,
+    /// Of these, dials that wanted somebody else.
+    pub astray: u64,
+}
+
 /// Who a host is for the whole run.
 #[derive(Clone, Debug)]
 pub struct Who {
@@ -59,6 +68,7 @@ pub struct Host {
     pub(super) disk: Disk,
     pub(super) ends: BTreeMap<LinkId, End>,
     pub(super) traffic: Traffic,
+    pub(super) dialed: Dialed,
     pub(super) deliveries: Vec<(Time, crypto::EntryId)>,
     pub(super) delivered: u64,
     pub(super) hash: u64,
@@ -85,6 +95,7 @@ impl Host {
             disk: Disk::new(keep_peers),
             ends: BTreeMap::new(),
             traffic: Traffic::default(),
+            dialed: Dialed::default(),
             deliveries: Vec::new(),
             delivered: 0,
             hash: 0,
@@ -155,6 +166,12 @@ impl Host {
     #[must_use]
     pub const fn traffic(&self) -> Traffic {
         self.traffic
+    }
+
+    /// Dials that arrived so far.
+    #[must_use]
+    pub const fn dialed(&self) -> Dialed {
+        self.dialed
     }
 
     /// Entries delivered to its application, over all starts.

@@ -23,8 +23,8 @@ use crypto::{NetworkId, PeerId, VerdictMemo};
 use rand::RngExt as _;
 
 pub use ground::START_UNIX_MS;
-pub use host::{Host, Traffic, Who};
-pub use player::{Actor, Player};
+pub use host::{Dialed, Host, Traffic, Who};
+pub use player::{Actor, Known, Player};
 pub use time::Time;
 
 use event::{Causes, Event, Sink, What};
