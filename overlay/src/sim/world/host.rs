@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crypto::{Identity, PeerId};
+use crypto::{EntryId, Identity, PeerId};
 use rand::rngs::ChaCha12Rng;
 
 use super::disk::Disk;
 use super::end::End;
 use super::event::{Causes, Event, Sink, What};
-use super::ground::{Ground, HANDSHAKE};
+use super::ground::{DIAL_TIMEOUT, Ground, HANDSHAKE, IDLE_TIMEOUT};
 use super::player::Player;
 use super::streams::{Purpose, stream};
 use super::time::Time;
 use super::uplink::Uplink;
-use crate::action::{Action, Event as News, Key as RowKey, Row};
+use crate::action::{Action, Event as News, Key as RowKey, Receipt, Row};
 use crate::input::{Input, LinkId, Lost, Token};
 
 /// Rows are durable after this long: one group commit.
@@ -47,6 +47,26 @@ pub struct Who {
     pub undialable: bool,
 }
 
+/// One entry as an application got it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delivered {
+    /// When.
+    pub at: Time,
+    /// In which start of the host.
+    pub start: u32,
+    /// Which.
+    pub entry: EntryId,
+}
+
+/// How a host dies that is to die while rows are on their way to its disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doom {
+    /// Nothing of the commit is on the disk.
+    Before,
+    /// All of it is, but the node never hears so.
+    After,
+}
+
 /// One machine.
 #[derive(Debug)]
 pub struct Host {
@@ -59,14 +79,15 @@ pub struct Host {
     pub(super) disk: Disk,
     pub(super) ends: BTreeMap<LinkId, End>,
     pub(super) traffic: Traffic,
-    pub(super) deliveries: Vec<(Time, crypto::EntryId)>,
-    pub(super) delivered: u64,
+    deliveries: Vec<Delivered>,
+    receipts: Vec<(Time, Receipt)>,
     pub(super) hash: u64,
     pub(super) handled: u64,
     pub(super) causes: Causes,
     /// Everything waits until then.
-    pub(super) stalled_until: Option<Time>,
+    stalled_until: Option<Time>,
     backlog: Vec<What>,
+    doom: Option<Doom>,
     pub(super) next_link: u64,
     timer: Option<Time>,
     rows: Vec<(Token, Row)>,
@@ -86,12 +107,13 @@ impl Host {
             ends: BTreeMap::new(),
             traffic: Traffic::default(),
             deliveries: Vec::new(),
-            delivered: 0,
+            receipts: Vec::new(),
             hash: 0,
             handled: 0,
             causes: Causes::new(index),
             stalled_until: None,
             backlog: Vec::new(),
+            doom: None,
             next_link: 0,
             timer: None,
             rows: Vec::new(),
@@ -157,16 +179,22 @@ impl Host {
         self.traffic
     }
 
-    /// Entries delivered to its application, over all starts.
+    /// What was delivered to its application, over all starts.
     #[must_use]
-    pub const fn delivered(&self) -> u64 {
-        self.delivered
+    pub fn deliveries(&self) -> &[Delivered] {
+        &self.deliveries
     }
 
-    /// When which entry was delivered, over all starts.
+    /// What its application was told to be durable of what it published, over all starts.
     #[must_use]
-    pub fn deliveries(&self) -> &[(Time, crypto::EntryId)] {
-        &self.deliveries
+    pub fn receipts(&self) -> &[(Time, Receipt)] {
+        &self.receipts
+    }
+
+    /// Until when it stands still, if it does.
+    #[must_use]
+    pub const fn stalled_until(&self) -> Option<Time> {
+        self.stalled_until
     }
 
     /// Starts with a player; `now` is its first moment.
@@ -190,6 +218,7 @@ impl Host {
         self.timer = None;
         self.stalled_until = None;
         self.backlog.clear();
+        self.doom = None;
         self.uplink = Uplink::default();
         let ends = std::mem::take(&mut self.ends);
         ends.into_values().map(|end| (end.host, end.far)).collect()
@@ -197,10 +226,11 @@ impl Host {
 
     /// One event.
     pub(super) fn happen(&mut self, what: What, now: Time, ground: &Ground, sink: &mut Sink<'_>) {
-        if self.stalled_until.is_some() && !matches!(what, What::Resume) {
-            // What waits here is bounded by what others may send in the time of a stall.
-            self.backlog.push(what);
-            return;
+        if let Some(until) = self.stalled_until {
+            if until > now {
+                return self.put_off(what, until, now, sink);
+            }
+            self.resume(now, ground, sink);
         }
         match what {
             What::Wake => {
@@ -209,12 +239,8 @@ impl Host {
                     self.tell(Input::Timeout, now, ground, sink);
                 }
             }
-            What::Resume => {
-                self.stalled_until = None;
-                for what in std::mem::take(&mut self.backlog) {
-                    self.happen(what, now, ground, sink);
-                }
-            }
+            // It has resumed above.
+            What::Resume => {}
             What::Syn(syn) => self.accept(*syn, now, ground, sink),
             What::Connected {
                 start,
@@ -289,6 +315,47 @@ impl Host {
         }
     }
 
+    /// Stands still until then, and no longer.
+    pub(super) fn stall(&mut self, until: Time) {
+        self.stalled_until = Some(self.stalled_until.map_or(until, |held| held.max(until)));
+    }
+
+    /// Something happens to a host that stands still: it waits. Whoever dials does not wait for longer than for any other host.
+    fn put_off(&mut self, what: What, until: Time, now: Time, sink: &mut Sink<'_>) {
+        match what {
+            // Another stall goes on.
+            What::Resume => {}
+            What::Syn(syn) if until > now.after(DIAL_TIMEOUT) => self.ignore(&syn, now, sink),
+            // It is not kept here, for it must be answered even if the host dies.
+            What::Syn(_) => self.post(self.index, what, until, sink),
+            // What waits here is bounded by what others may send in the time of a stall.
+            _ => self.backlog.push(what),
+        }
+    }
+
+    /// The stall is over.
+    fn resume(&mut self, now: Time, ground: &Ground, sink: &mut Sink<'_>) {
+        self.stalled_until = None;
+        for what in std::mem::take(&mut self.backlog) {
+            self.happen(what, now, ground, sink);
+        }
+    }
+
+    /// Its application asks for something.
+    pub(super) fn ask(&mut self, input: Input, now: Time, ground: &Ground, sink: &mut Sink<'_>) {
+        if self.stalled_until.is_some() {
+            let (start, input) = (self.starts, Box::new(input));
+            self.backlog.push(What::Answer { start, input });
+        } else {
+            self.tell(input, now, ground, sink);
+        }
+    }
+
+    /// Dies with the next rows that are on their way to its disk, or not after all.
+    pub(super) fn doom(&mut self, doom: Option<Doom>) {
+        self.doom = doom;
+    }
+
     /// Gives the player one input and carries out what comes of it.
     pub(super) fn tell(&mut self, input: Input, now: Time, ground: &Ground, sink: &mut Sink<'_>) {
         self.note(&input, now);
@@ -297,9 +364,19 @@ impl Host {
         };
         self.handled += 1;
         player.handle(ground.now(now), input);
+        // What a close leads to is an input of its own, and no input comes before the last action of another has been taken.
+        let mut closed = Vec::new();
         while let Some(action) = self.player.as_mut().and_then(Player::poll_action) {
-            self.execute(action, now, ground, sink);
+            self.execute(action, &mut closed, now, ground, sink);
         }
+        self.set_timer(now, ground, sink);
+        for (link, code) in closed {
+            self.close(link, code, now, ground, sink);
+        }
+    }
+
+    /// Sees to it that the player is woken when it wants to be.
+    fn set_timer(&mut self, now: Time, ground: &Ground, sink: &mut Sink<'_>) {
         let wake = self.player.as_ref().and_then(Player::next_timeout);
         if let Some(wake) = wake {
             let at = Time::default()
@@ -351,18 +428,24 @@ impl Host {
         }
     }
 
-    fn execute(&mut self, action: Action, now: Time, ground: &Ground, sink: &mut Sink<'_>) {
+    fn execute(
+        &mut self,
+        action: Action,
+        closed: &mut Vec<(LinkId, u32)>,
+        now: Time,
+        ground: &Ground,
+        sink: &mut Sink<'_>,
+    ) {
         match action {
             Action::Send { link, lane, bytes } => self.send(link, lane, bytes, now, ground, sink),
             Action::Dial { dial, peer, target } => {
                 self.dial(dial, peer, target, now, ground, sink);
             }
             Action::Close { link, code } => {
-                if let Some(end) = self.ends.get(&link) {
-                    let (host, far) = (end.host, end.far);
-                    self.lose(link, Lost::ClosedByUs, now, ground, sink);
-                    self.cut_far(host, far, Lost::ClosedByPeer(code), now, ground, sink);
+                if let Some(end) = self.ends.get_mut(&link) {
+                    end.closing = true;
                 }
+                closed.push((link, code));
             }
             Action::Persist { token, row } => {
                 if self.rows.is_empty() {
@@ -379,9 +462,16 @@ impl Host {
                 self.answer(LOAD, Input::Loaded { token, row }, now, sink);
             }
             Action::Emit(News::Delivered(delivery)) => {
-                self.delivered += 1;
-                self.deliveries.push((now, delivery.id));
+                self.deliveries.push(Delivered {
+                    at: now,
+                    start: self.starts,
+                    entry: delivery.id,
+                });
             }
+            Action::Emit(News::Published {
+                result: Ok(receipt),
+                ..
+            }) => self.receipts.push((now, receipt)),
             Action::Emit(_) => {}
         }
     }
@@ -407,8 +497,19 @@ impl Host {
             return;
         };
         let token = *token;
-        for (_, row) in std::mem::take(&mut self.rows) {
-            self.disk.apply(row);
+        let doom = self.doom.take();
+        if doom != Some(Doom::Before) {
+            for (_, row) in std::mem::take(&mut self.rows) {
+                self.disk.apply(row);
+            }
+        }
+        if doom.is_some() {
+            let at = now.after(IDLE_TIMEOUT);
+            for (host, link) in self.crash() {
+                let reason = Lost::TimedOut;
+                self.post(host, What::Cut { link, reason }, at, sink);
+            }
+            return;
         }
         self.tell(Input::Persisted { token }, now, ground, sink);
     }

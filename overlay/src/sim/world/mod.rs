@@ -13,6 +13,8 @@ mod host;
 mod player;
 mod shard;
 pub mod streams;
+#[cfg(test)]
+mod tests;
 mod time;
 mod uplink;
 
@@ -23,7 +25,7 @@ use crypto::{NetworkId, PeerId, VerdictMemo};
 use rand::RngExt as _;
 
 pub use ground::START_UNIX_MS;
-pub use host::{Host, Traffic, Who};
+pub use host::{Delivered, Doom, Host, Traffic, Who};
 pub use player::{Actor, Player};
 pub use time::Time;
 
@@ -179,11 +181,11 @@ impl World {
         });
     }
 
-    /// Gives a host's player an input, now.
+    /// Gives a host's player an input, now; one that stands still gets it when it moves again.
     pub fn tell(&mut self, index: usize, input: Input) {
         let time = self.time;
         self.with(index, |host, ground, sink| {
-            host.tell(input, time, ground, sink);
+            host.ask(input, time, ground, sink);
         });
     }
 
@@ -223,6 +225,12 @@ impl World {
         }
     }
 
+    /// The host dies when rows are on their way to its disk the next time: after `Persist` and before `Persisted`. `None` = not
+    /// after all.
+    pub fn doom(&mut self, index: usize, doom: Option<Doom>) {
+        self.host_mut(index).doom(doom);
+    }
+
     /// The host stands still for a while; what reaches it waits. Connections die when it takes longer than their idle timeout.
     pub fn stall(&mut self, index: usize, span: Duration) {
         let until = self.time.after(span);
@@ -230,7 +238,7 @@ impl World {
         if host.player.is_none() {
             return;
         }
-        host.stalled_until = Some(until);
+        host.stall(until);
         let number = host.index;
         if span > IDLE_TIMEOUT {
             let far: Vec<(u32, LinkId)> =
@@ -273,11 +281,17 @@ impl World {
             let split = number;
             self.schedule(host, What::IdleCut { link, split }, at);
         }
+        self.release();
     }
 
     /// Ends all splits; what waited on connections that still live is sent.
     pub fn heal(&mut self) {
         self.ground.split = None;
+        self.release();
+    }
+
+    /// Sends what waits and is not blocked now.
+    fn release(&mut self) {
         let time = self.time;
         for index in 0..self.hosts {
             self.with(index, |host, ground, sink| host.release(time, ground, sink));
