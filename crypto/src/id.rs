@@ -1,6 +1,7 @@
 //! Peer ids: Ed25519 public keys that have passed every check.
 
 use std::borrow::{Borrow, Cow};
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
@@ -18,8 +19,28 @@ const SHORT_LEN: usize = 8;
 /// A value of this type is always a checked key: canonically encoded, on the curve, of prime order.
 /// One secret therefore has exactly one id, and no id exists that signs everything without a secret.
 /// In text, 52 characters of lower-case base32; `Debug` shows the first 8 of them.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PeerId([u8; 32]);
+
+/// The order of the bytes. Nearly always the first eight decide, and those are compared as one number.
+impl Ord for PeerId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let first = |id: &Self| {
+            let mut bytes = [0; 8];
+            bytes.copy_from_slice(&id.0[..8]);
+            u64::from_be_bytes(bytes)
+        };
+        first(self)
+            .cmp(&first(other))
+            .then_with(|| self.0.cmp(&other.0))
+    }
+}
+
+impl PartialOrd for PeerId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl PeerId {
     /// Checks a raw key. Costs about 30 us; hot paths go through [`KeyCache`](crate::KeyCache).
@@ -32,6 +53,11 @@ impl PeerId {
     /// the base point, RFC 8032 §5.1.5, is of prime order by construction).
     pub(crate) fn of_checked(key: &VerifyingKey) -> Self {
         Self(key.to_bytes())
+    }
+
+    /// The id of a raw key that has been checked already.
+    pub(crate) const fn of_checked_bytes(bytes: &[u8; 32]) -> Self {
+        Self(*bytes)
     }
 
     /// The raw key.
@@ -331,6 +357,28 @@ pub(crate) mod tests {
                 .contains("weak")
         );
         assert!(read("x").unwrap_err().to_string().contains("expected 52"));
+    }
+
+    /// Maps of ids may be asked with raw bytes, so the two orders must be one.
+    #[test]
+    fn ids_are_in_the_order_of_their_bytes() {
+        let ids: Vec<PeerId> = (0..64)
+            .map(|seed| Identity::from_seed(&[seed; 32]).id())
+            .collect();
+        let near: Vec<PeerId> = (0..32)
+            .flat_map(|at| {
+                [0x7f, 0x80].map(|flip| {
+                    let mut bytes = ids[0].to_bytes();
+                    bytes[at] ^= flip;
+                    PeerId(bytes)
+                })
+            })
+            .collect();
+        for a in ids.iter().chain(&near) {
+            for b in ids.iter().chain(&near) {
+                assert_eq!(a.cmp(b), a.as_bytes().cmp(b.as_bytes()));
+            }
+        }
     }
 
     proptest! {

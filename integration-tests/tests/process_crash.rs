@@ -1,4 +1,5 @@
-//! kill -9 at any moment: nothing acknowledged is lost, no sequence number is used twice, no cursor names two entries.
+//! kill -9 at any moment: nothing acknowledged is lost, no sequence number is used twice, no cursor names two entries. And a store
+//! that is lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -181,6 +182,46 @@ fn a_hundred_kills_under_load_lose_nothing_acknowledged() {
     }
     let total = pair.check();
     assert!(total > 100, "the lives did publish: {total}");
+}
+
+/// The key is kept, the store is not: once it is gone, once a copy of an earlier state comes back.
+#[test]
+fn a_store_that_is_lost_or_set_back_uses_no_sequence_number_twice() {
+    let mut pair = Pair::new();
+    let store = pair.victim_dir.join("store.redb");
+    let backup = pair.victim_dir.join("backup");
+    for (life, published) in [3, 6, 9, 12].into_iter().enumerate() {
+        match life {
+            1 => {
+                let _ = std::fs::copy(&store, &backup).expect("a stopped node's store");
+            }
+            2 => std::fs::remove_file(&store).expect("a stopped node's store"),
+            3 => {
+                let _ = std::fs::copy(&backup, &store).expect("a stopped node's store");
+            }
+            _ => {}
+        }
+        let mut victim = pair.start_victim(&pair.program);
+        for n in 0..3 {
+            let text = format!("life {life} line {n}");
+            let id = victim.run("publish", &["t", &text]).ok();
+            pair.history.acknowledged.insert(id.trim().to_owned());
+        }
+        for node in [&pair.witness, &victim] {
+            node.wait_for("everything that was published", |status| {
+                status["log_messages"] == published
+            });
+        }
+        // Its own messages of earlier runs came back to it, and are no clone's.
+        assert_eq!(victim.status()["cloned"], false);
+        victim.process.signal("-TERM");
+        assert!(victim.process.finish().0.success());
+    }
+    for entry in pair.witness.whole_log("t") {
+        assert_eq!(entry["equivocation"], Value::Null, "{entry}");
+        assert_eq!(entry["gap"], Value::Null, "{entry}");
+    }
+    assert_eq!(pair.check(), 13);
 }
 
 #[test]

@@ -164,8 +164,8 @@ impl Builder {
         self
     }
 
-    /// Keeps everything in memory: a restart forgets it. Give such a node a new identity each time, since sequence numbers
-    /// start anew.
+    /// Keeps everything in memory: a restart forgets it. A node that keeps its identity over such restarts relies on its clock for
+    /// sequence numbers that it never used before.
     #[must_use]
     pub fn in_memory(mut self) -> Self {
         self.storage = Some(Storage::Memory);

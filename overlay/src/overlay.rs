@@ -280,7 +280,7 @@ impl Parts {
             Input::Disconnected { link, reason } => {
                 self.neighbors
                     .on_disconnected(link, &reason, &mut self.book, cx);
-                self.conduct.closed(link);
+                self.conduct.closed(link, cx);
             }
             Input::DialFailed { dial, reason } => {
                 self.neighbors
@@ -396,8 +396,8 @@ impl Parts {
             Message::NeighborRequest => neighbors.on_neighbor_request(id, book, cx),
             Message::NeighborReply(refused) => neighbors.on_neighbor_reply(id, refused, cx)?,
             Message::ExchangeRequest(request) => {
-                let own = neighbors.own().record().clone();
-                sampling.on_request(id, *request, &own, book, neighbors.links(), cx)?;
+                let own = neighbors.own().record();
+                sampling.on_request(id, *request, own, book, neighbors.links(), cx)?;
             }
             Message::ExchangeReply(reply) => {
                 let own = neighbors.own().record().clone();
@@ -434,9 +434,9 @@ impl Parts {
     fn timeouts(&mut self, cx: &mut Cx<'_>) {
         self.neighbors
             .on_timeout(self.sampling.view(), &mut self.book, cx);
-        let own = self.neighbors.own().record().clone();
+        let own = self.neighbors.own().record();
         self.sampling
-            .on_timeout(&own, &mut self.book, self.neighbors.links(), cx);
+            .on_timeout(own, &mut self.book, self.neighbors.links(), cx);
         self.broadcast.on_timeout(self.neighbors.links(), cx);
         self.repair
             .on_timeout(&self.messages, self.neighbors.links(), cx);
@@ -445,11 +445,10 @@ impl Parts {
 
     /// Hands down the facts of this step, once, in a fixed order.
     fn settle(&mut self, cx: &mut Cx<'_>) {
-        let own = self.neighbors.own().record().clone();
         for change in self.neighbors.take_changes() {
-            let links = self.neighbors.links();
+            let (own, links) = (self.neighbors.own().record(), self.neighbors.links());
             self.sampling
-                .on_change(&change, &own, &mut self.book, links, cx);
+                .on_change(&change, own, &mut self.book, links, cx);
             self.broadcast.on_change(&change, links, cx);
             self.repair.on_change(&change, &self.messages, links, cx);
         }

@@ -32,7 +32,7 @@ pub struct RestoredMessage {
 pub struct Restored {
     /// First cursor that was never handed out (the last reservation); 0 at first, cursors start at 1.
     pub next_cursor: u64,
-    /// First own sequence number never used (the last reservation); 0 at first, numbers start at 1.
+    /// First own sequence number never used (the last reservation); 0 at first. A run begins no lower than its clock in microseconds.
     pub next_seq: u64,
     /// Highest version of the own record ever signed.
     pub record_version: u64,

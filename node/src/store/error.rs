@@ -11,7 +11,7 @@ use crypto::NetworkId;
 pub enum StoreError {
     /// The file holds something that this program cannot have written.
     #[error(
-        "the store {path} is damaged ({detail}): restore nothing older over it, since a node must never use a sequence number twice; move it away and start over with a new identity (`vouchsafe init` in a new data directory)",
+        "the store {path} is damaged ({detail}): move that file away and start the node again; it keeps its key, begins a new store, and fetches the messages of the retention window from its peers, but bans, known peers and cursors are lost",
         path = .path.display()
     )]
     Corrupt {

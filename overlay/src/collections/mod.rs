@@ -1,7 +1,7 @@
 //! Small data structures that take time and randomness as arguments. All are bounded, or hold what their owner bounds.
 
-mod indexed_set;
+mod keyed;
 mod token_bucket;
 
-pub use indexed_set::IndexedSet;
+pub use keyed::{KeyedHasher, KeyedMap, Keys, fold, reserve_one};
 pub use token_bucket::TokenBucket;

@@ -58,6 +58,12 @@ impl TokenBucket {
         u64::try_from(self.parts_at(now) / u128::from(self.period)).unwrap_or(u64::MAX)
     }
 
+    /// Whether nothing is missing at `now`.
+    #[must_use]
+    pub fn is_full(&self, now: Instant) -> bool {
+        self.parts_at(now) == self.price(self.capacity)
+    }
+
     /// When `n` tokens will be there if none are taken before; in the past when they are there already, `None` when they
     /// never will be.
     #[must_use]
@@ -99,8 +105,11 @@ mod tests {
     fn gives_its_capacity_then_its_rate() {
         let start = Instant::now();
         let mut bucket = TokenBucket::new(3, 2, start);
+        assert!(bucket.is_full(start));
         assert!(bucket.take(3, start));
         assert!(!bucket.take(1, start));
+        assert!(!bucket.is_full(start + Duration::from_millis(1499)));
+        assert!(bucket.is_full(start + Duration::from_millis(1500)));
         assert_eq!(bucket.ready_at(1), Some(start + Duration::from_millis(500)));
         assert!(!bucket.take(1, start + Duration::from_millis(499)));
         assert!(bucket.take(1, start + Duration::from_millis(500)));

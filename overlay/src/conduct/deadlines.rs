@@ -66,6 +66,11 @@ impl<T: Ord + Copy> Deadlines<T> {
         Some(peer)
     }
 
+    /// The one that ends soonest.
+    pub(super) fn first(&self) -> Option<(PeerId, T)> {
+        self.order.first().map(|(until, peer)| (*peer, *until))
+    }
+
     /// All, the one that ends soonest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = (PeerId, T)> {
         self.order.iter().map(|(until, peer)| (*peer, *until))

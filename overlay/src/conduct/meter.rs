@@ -63,9 +63,17 @@ impl Meter {
     }
 
     /// The meter of the peer's next connection: as it was left, but for the greeting.
-    pub(super) fn greeting_again(mut self, now: Instant) -> Self {
+    pub(super) fn greeting_again(&mut self, now: Instant) {
         self.buckets[Class::Greeting as usize] = TokenBucket::new(1, 0, now);
-        self
+    }
+
+    /// Whether a new meter would say the same, the greeting aside.
+    pub(super) fn is_full(&self, now: Instant) -> bool {
+        let refilling = &self.buckets[Class::Greeting as usize + 1..];
+        refilling
+            .iter()
+            .chain([&self.excess])
+            .all(|bucket| bucket.is_full(now))
     }
 
     /// Pays for a frame; returns whether there was enough.

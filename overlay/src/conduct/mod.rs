@@ -86,9 +86,9 @@ pub enum Judgement {
 #[derive(Debug)]
 pub struct Conduct {
     /// One entry for each connection there is; the driver caps connections.
-    meters: BTreeMap<LinkId, (PeerId, Meter)>,
-    /// The meter of the last connection of peers without one.
-    parked: BTreeMap<PeerId, Meter>,
+    meters: BTreeMap<LinkId, (PeerId, Box<Meter>)>,
+    /// The meter of the last connection of peers without one, while it has not refilled.
+    parked: BTreeMap<PeerId, Box<Meter>>,
     /// The peers in `parked`, by when they closed (a running number).
     parked_order: Deadlines<u64>,
     closed: u64,
@@ -121,17 +121,29 @@ impl Conduct {
     pub fn opened(&mut self, link: LinkId, peer: PeerId, cx: &mut Cx<'_>) {
         self.parked_order.remove(&peer);
         let meter = match self.parked.remove(&peer) {
-            Some(meter) => meter.greeting_again(cx.now.mono),
-            None => Meter::new(&cx.config.conduct, cx.now.mono),
+            Some(mut meter) => {
+                meter.greeting_again(cx.now.mono);
+                meter
+            }
+            None => Box::new(Meter::new(&cx.config.conduct, cx.now.mono)),
         };
         self.meters.insert(link, (peer, meter));
     }
 
-    /// A connection is gone.
-    pub fn closed(&mut self, link: LinkId) {
+    /// A connection is gone. A meter that has refilled is as good as a new one and not kept.
+    pub fn closed(&mut self, link: LinkId, cx: &Cx<'_>) {
         let Some((peer, meter)) = self.meters.remove(&link) else {
             return;
         };
+        while let Some((oldest, _)) = self.parked_order.first()
+            && self
+                .parked
+                .get(&oldest)
+                .is_none_or(|meter| meter.is_full(cx.now.mono))
+        {
+            self.parked_order.remove(&oldest);
+            self.parked.remove(&oldest);
+        }
         self.closed = self.closed.saturating_add(1);
         self.parked.insert(peer, meter);
         if let Some(forgotten) = self.parked_order.set(peer, self.closed) {

@@ -50,7 +50,7 @@ fn one_greeting_and_no_more() {
     let mut conduct = conduct(&mut bench);
     for (first, second) in [(tag::HELLO, tag::HELLO), (tag::ACCEPT, tag::REFUSE)] {
         let mut cx = bench.cx();
-        conduct.closed(LINK);
+        conduct.closed(LINK, &cx);
         conduct.opened(LINK, peer(2), &mut cx);
         assert_eq!(conduct.on_frame(LINK, first, 100, &mut cx), Judgement::Pass);
         assert_eq!(
@@ -124,7 +124,7 @@ fn a_gross_flood_closes_the_link_and_coming_back_refills_nothing() {
     assert_eq!(code, Code::Flood);
     assert_eq!(judged, config.liveness.burst + config.excess.burst);
     assert_eq!(counter(&bench, "floods"), 1);
-    conduct.closed(LINK);
+    conduct.closed(LINK, &bench.cx());
     conduct.opened(LINK, peer(2), &mut bench.cx());
     assert_eq!(
         conduct.on_frame(LINK, tag::PING, 10, &mut bench.cx()),
@@ -194,13 +194,20 @@ fn meters_of_closed_links_are_bounded() {
     for n in 0..2 * u32::try_from(MAX_PARKED).unwrap() {
         let link = LinkId(u64::from(n) + 10);
         conduct.opened(link, peer(n), &mut bench.cx());
-        conduct.closed(link);
+        conduct.on_frame(link, tag::PING, 2, &mut bench.cx());
+        conduct.closed(link, &bench.cx());
         assert!(conduct.parked.len() <= MAX_PARKED);
     }
     assert_eq!(conduct.parked.len(), MAX_PARKED);
     assert_eq!(conduct.parked_order.iter().count(), MAX_PARKED);
     assert!(!conduct.parked.contains_key(&peer(0)));
     assert_eq!(conduct.meters.len(), 1);
+    // One ping is earned back in an eighth of a second; then the meters are as good as new.
+    bench.advance(Duration::from_millis(125));
+    conduct.opened(LinkId(1), peer(1), &mut bench.cx());
+    conduct.closed(LinkId(1), &bench.cx());
+    assert_eq!(conduct.parked.len(), 1);
+    assert_eq!(conduct.parked_order.iter().count(), 1);
 }
 
 #[test]
@@ -406,7 +413,7 @@ proptest! {
                 2 => conduct.fault(&peer(n), Code::from_u16(u16::from(byte % 20)), &mut bench.cx()),
                 3 => conduct.refuse_softly(peer(n), wait, &mut bench.cx()),
                 4 if byte % 2 == 0 => conduct.opened(link, peer(n), &mut bench.cx()),
-                4 => conduct.closed(link),
+                4 => conduct.closed(link, &bench.cx()),
                 _ => {
                     conduct.on_frame(link, byte, usize::from(byte), &mut bench.cx());
                     bench.advance(wait);

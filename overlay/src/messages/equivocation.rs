@@ -13,8 +13,8 @@ use super::decided::Fact;
 use super::part::Messages;
 use crate::action::{Action, Event, Key, Row};
 use crate::cx::Cx;
-use crate::input::Token;
-use crate::messages::{Arrival, PublishError, ROW_OVERHEAD};
+use crate::input::{Now, Token};
+use crate::messages::{AHEAD_MS, Arrival, PublishError, ROW_OVERHEAD};
 use crate::wire::{MessageHeader, Point};
 
 /// Most equivocations whose first message is being read from the store.
@@ -86,8 +86,9 @@ impl Messages {
         }
     }
 
-    /// Our own key on a message that we did not sign in this run, with a number of this run or beside one of ours: somebody
-    /// else has our key.
+    /// Our own key on a message that we did not sign in this run, with a number of this run, beside one of ours, or with a date
+    /// clearly later than our start: somebody else has our key. (An older run of ours may have left messages that our
+    /// store does not know, if it was lost, set back, or cut off before they were durable.)
     pub(super) fn watch_for_clone(&mut self, arrival: &Arrival, cx: &mut Cx<'_>) {
         if arrival.header.signer() != self.me || arrival.from.is_none() {
             return;
@@ -97,10 +98,19 @@ impl Messages {
                 .standing(me, arrival.header.seq, &arrival.id, &self.decided)
                 != Standing::Alone
         });
-        if arrival.header.seq >= self.first_seq || beside {
+        if arrival.header.seq >= self.first_seq || beside || self.is_of_this_run(arrival, cx.now) {
             cx.stats.messages.clones += 1;
             self.clone_detected(cx);
         }
+    }
+
+    /// Whether a message is dated well after our start. The start is taken by today's clock, which may have been set since; an
+    /// earlier run of ours may have dated its last messages by a clock that was ahead, by no more than others accept.
+    fn is_of_this_run(&self, arrival: &Arrival, now: Now) -> bool {
+        let run = now.mono.saturating_duration_since(self.started.mono);
+        let run_ms = u64::try_from(run.as_millis()).unwrap_or(u64::MAX);
+        let started_ms = self.started.unix_ms.max(now.unix_ms.saturating_sub(run_ms));
+        arrival.header.published_unix_ms > started_ms.saturating_add(AHEAD_MS)
     }
 
     /// Stops publishing because somebody else signs with our key (also for a record of ours that we never issued).

@@ -14,7 +14,7 @@ use super::reserve::Reservation;
 use super::verdicts::Verdicts;
 use crate::action::{Delivery, Event, Row};
 use crate::cx::Cx;
-use crate::input::{Token, Verdict};
+use crate::input::{Now, Token, Verdict};
 use crate::messages::{Accepted, Arrival, Config, ROW_OVERHEAD, StoredMessage, point_of};
 use crate::wire::{MessageHeader, Point};
 
@@ -42,6 +42,8 @@ pub struct Messages {
     pub(super) proofs: BTreeMap<Token, Signed<MessageHeader>>,
     /// First own sequence number of this run.
     pub(super) first_seq: u64,
+    /// When this run began.
+    pub(super) started: Now,
     pub(super) cloned: bool,
     pub(super) leaving: bool,
     pub(super) edge_check: Instant,

@@ -39,7 +39,13 @@ impl Messages {
             .map(|message| message.seq)
             .max()
             .unwrap_or(0);
-        let first_seq = restored.next_seq.max(own_last.saturating_add(1)).max(1);
+        // The clock keeps a node whose store is lost, or older than it was, from using a number twice: a run that begins at its
+        // start in microseconds cannot outrun the clock, since no node signs a million messages a second.
+        let first_seq = restored
+            .next_seq
+            .max(own_last.saturating_add(1))
+            .max(now.unix_ms.saturating_mul(1000))
+            .max(1);
         let limits = Limits {
             hold: config.hold,
             per_author: config.max_held_per_author,
@@ -66,6 +72,7 @@ impl Messages {
             accepted: Vec::new(),
             proofs: BTreeMap::new(),
             first_seq,
+            started: now,
             cloned: false,
             leaving: false,
             edge_check: now.mono,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use super::{Code, Link, Neighbors, Phase};
+use super::{Code, Link, Neighbors};
 use crate::cx::Cx;
 use crate::input::LinkId;
 use crate::peers::{Book, Prefix};
@@ -26,24 +26,13 @@ impl Neighbors {
         if self.links.len() > cx.config.neighbors.max_links {
             return Some(Code::Full);
         }
+        // The newcomer is in the table already, and counted.
+        let own = usize::from(self.links.get(id).is_some_and(|link| !link.outbound));
+        let (from_addr, from_group) = self.links.guests_from(addr.ip());
         let caps = book.caps();
-        let others = || {
-            self.links.iter().filter(|(other, link)| {
-                *other != id && !link.outbound && link.phase != Phase::Closing
-            })
-        };
-        if others()
-            .filter(|(_, link)| link.addr.ip() == addr.ip())
-            .count()
-            >= caps.per_addr
-        {
-            return Some(Code::Full);
-        }
-        let group = book.group_of(addr);
-        let in_group = others()
-            .filter(|(_, link)| book.group_of(link.addr).narrow == group.narrow)
-            .count();
-        (in_group >= caps.per_group).then_some(Code::Full)
+        let full = from_addr.saturating_sub(own) >= caps.per_addr
+            || from_group.saturating_sub(own) >= caps.per_group;
+        full.then_some(Code::Full)
     }
 
     /// Makes room in the inbound pool, by eviction where that is allowed. True when there is none.

@@ -20,7 +20,7 @@ const MAX_VOICES: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct ClockWatch {
     /// By group (or by peer, where groups mean nothing): turn of arrival, their clock minus ours, our address as they see it.
-    voices: BTreeMap<Vec<u8>, (u64, i64, SocketAddr)>,
+    voices: BTreeMap<[u8; 32], (u64, i64, SocketAddr)>,
     turn: u64,
     offset_ms: Option<i64>,
     observed: Option<SocketAddr>,
@@ -48,11 +48,13 @@ impl ClockWatch {
         cx: &mut Cx<'_>,
     ) {
         let voice = match cx.config.addresses {
-            AddressPreset::Local => peer.as_bytes().to_vec(),
-            AddressPreset::Lan | AddressPreset::Wan => Group::of(addr.ip(), cx.config.addresses)
-                .wide
-                .bytes()
-                .to_vec(),
+            AddressPreset::Local => *peer.as_bytes(),
+            AddressPreset::Lan | AddressPreset::Wan => {
+                let mut voice = [0; 32];
+                let group = Group::of(addr.ip(), cx.config.addresses).wide.bytes();
+                voice[..group.len()].copy_from_slice(&group);
+                voice
+            }
         };
         self.turn += 1;
         self.voices.insert(voice, (self.turn, offset_ms, observed));
@@ -61,15 +63,16 @@ impl ClockWatch {
                 .voices
                 .iter()
                 .min_by_key(|(_, (turn, ..))| *turn)
-                .map(|(voice, _)| voice.clone());
+                .map(|(voice, _)| *voice);
             oldest.and_then(|voice| self.voices.remove(&voice));
         }
         self.observed = self.agreed(cx.config.neighbors.observed_quorum);
         if self.voices.len() >= cx.config.neighbors.clock_quorum {
             let mut offsets: Vec<i64> =
                 self.voices.values().map(|(_, offset, _)| *offset).collect();
-            offsets.sort_unstable();
-            let ours_minus_median = offsets[offsets.len() / 2].saturating_neg();
+            let middle = offsets.len() / 2;
+            let (_, median, _) = offsets.select_nth_unstable(middle);
+            let ours_minus_median = median.saturating_neg();
             self.offset_ms = Some(ours_minus_median);
             let tolerance =
                 i64::try_from(cx.config.neighbors.clock_tolerance.as_millis()).unwrap_or(i64::MAX);
@@ -84,14 +87,15 @@ impl ClockWatch {
     }
 
     fn agreed(&self, quorum: usize) -> Option<SocketAddr> {
-        let mut votes: BTreeMap<SocketAddr, usize> = BTreeMap::new();
-        for (_, _, observed) in self.voices.values() {
-            *votes.entry(*observed).or_default() += 1;
+        let mut votes: Vec<SocketAddr> = self.voices.values().map(|(.., addr)| *addr).collect();
+        // Mostly all agree.
+        if votes.windows(2).any(|pair| pair[0] != pair[1]) {
+            votes.sort_unstable();
         }
         votes
-            .into_iter()
-            .max_by_key(|(_, count)| *count)
-            .filter(|(_, count)| *count >= quorum.max(1))
-            .map(|(addr, _)| addr)
+            .chunk_by(|a, b| a == b)
+            .max_by_key(|same| same.len())
+            .filter(|same| same.len() >= quorum.max(1))
+            .map(|same| same[0])
     }
 }

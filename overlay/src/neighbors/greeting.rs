@@ -73,7 +73,6 @@ impl Neighbors {
         );
         let deadline = now + cx.config.neighbors.greeting_timeout;
         self.greetings.insert(id, Greeting { dial, deadline });
-        self.upkeep.wake_at(deadline);
 
         if peer == cx.me() {
             book.note_own_addr(addr, cx);
@@ -207,7 +206,7 @@ impl Neighbors {
             self.neighbor_up(id, cx);
         }
         self.upkeep
-            .wake_at(cx.now.mono + cx.config.neighbors.visit_idle * 3);
+            .watch_idle(id, cx.config.neighbors.visit_idle * 3, cx.now.mono);
         Ok(())
     }
 
@@ -226,9 +225,10 @@ impl Neighbors {
         }
         let record = own_record_of(peer, &hello.record, cx).ok_or((Code::BadRecord, 60))?;
         self.links.note_shown(peer, record.signed());
-        let older = self.links.iter().find(|(other, link)| {
-            *other != id && link.peer == *peer && !link.outbound && link.phase != Phase::Closing
-        });
+        let older = self
+            .links
+            .of_peer(peer)
+            .find(|(other, link)| *other != id && !link.outbound && link.phase != Phase::Closing);
         if let Some((older, link)) = older {
             // The peer may have restarted, or someone may hold a copy of its key: the older connection stays if it lives.
             let alive_to = link.last_in + cx.config.neighbors.ping_timeout;
@@ -266,9 +266,8 @@ impl Neighbors {
     /// Whether we are ourselves on the way to become a neighbor of this peer.
     fn asks(&self, peer: &PeerId, book: &Book) -> bool {
         book.is_dialing_neighbor(peer)
-            || self.links.iter().any(|(id, link)| {
-                link.peer == *peer
-                    && link.outbound
+            || self.links.of_peer(peer).any(|(id, link)| {
+                link.outbound
                     && (self.requests.contains_key(&id)
                         || (self.greetings.contains_key(&id) && link.kind == Purpose::Neighbor))
             })
@@ -331,7 +330,7 @@ impl Neighbors {
             self.neighbor_up(id, cx);
         }
         self.upkeep
-            .wake_at(cx.now.mono + cx.config.neighbors.visit_idle);
+            .watch_idle(id, cx.config.neighbors.visit_idle, cx.now.mono);
         Ok(())
     }
 

@@ -11,6 +11,7 @@ mod code;
 mod configured;
 mod dials;
 mod greeting;
+mod idle;
 mod links;
 mod upkeep;
 
@@ -256,18 +257,11 @@ impl Neighbors {
         std::mem::take(&mut self.changes)
     }
 
-    /// The earliest deadline.
-    #[must_use]
-    pub fn next_timeout(&self) -> Option<Instant> {
-        [Some(self.own.next_timeout()), self.upkeep.next_timeout()]
-            .into_iter()
-            .flatten()
-            .min()
-    }
-
     /// A frame arrived on a link: it is alive and in use.
     pub fn touched(&mut self, link: LinkId, now: Instant) {
-        self.links.update(link, |link| link.last_in = now);
+        if self.links.touch(link, now) {
+            self.upkeep.idle.again(link, now);
+        }
     }
 
     /// Credits a link with first deliveries of new messages.
@@ -302,6 +296,7 @@ impl Neighbors {
         };
         let (peer, was_open, was_neighbor) = (link.peer, link.is_open(), link.is_neighbor());
         self.links.update(id, |link| link.phase = Phase::Closing);
+        self.upkeep.idle.remove(id);
         if was_neighbor {
             self.neighbor_down(id, peer, code, cx);
         }
@@ -330,12 +325,7 @@ impl Neighbors {
 
     /// Closes every link of a peer, for a ban.
     pub fn close_peer(&mut self, peer: &PeerId, code: Code, book: &mut Book, cx: &mut Cx<'_>) {
-        let ids: Vec<LinkId> = self
-            .links
-            .iter()
-            .filter(|(_, link)| link.peer == *peer)
-            .map(|(id, _)| id)
-            .collect();
+        let ids: Vec<LinkId> = self.links.of_peer(peer).map(|(id, _)| id).collect();
         for id in ids {
             self.close(id, code, book, cx);
         }
@@ -411,6 +401,13 @@ impl Neighbors {
             self.upkeep
                 .wake_at(cx.now.mono + cx.config.neighbors.ping_timeout);
         }
+    }
+
+    #[cfg(test)]
+    fn check(&self) {
+        self.links.check();
+        let open = self.links.iter().filter(|(_, link)| link.is_open());
+        assert!(self.upkeep.idle.len() <= open.count());
     }
 }
 

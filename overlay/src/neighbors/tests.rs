@@ -74,6 +74,7 @@ impl Side {
         self.bench.advance(by);
         self.neighbors
             .on_timeout(self.sampling.view(), &mut self.book, &mut self.bench.cx());
+        self.neighbors.check();
     }
 
     fn receive(&mut self, link: u64, message: &Message) -> Result<(), Code> {
@@ -102,6 +103,7 @@ impl Side {
 
     /// What was sent and what was closed since the last call.
     fn out(&mut self) -> (Sent, Closed) {
+        self.neighbors.check();
         let (mut sent, mut closed) = (Vec::new(), Vec::new());
         for action in self.bench.actions() {
             match action {

@@ -9,6 +9,7 @@ use rand::RngExt as _;
 use rand::seq::SliceRandom as _;
 
 use super::configured::{self, Configured};
+use super::idle::Idle;
 use super::{Code, Neighbors};
 use crate::action::Target;
 use crate::cx::Cx;
@@ -48,6 +49,7 @@ pub(super) struct Upkeep {
     next_heal: Instant,
     next_anchors: Instant,
     next_ping: Instant,
+    pub(super) idle: Idle,
     was_alone: bool,
 }
 
@@ -64,12 +66,9 @@ impl Upkeep {
             next_heal: now + HEAL_ALONE,
             next_anchors: now + ANCHOR_SOON,
             next_ping: now + cx.config.neighbors.ping_period,
+            idle: Idle::default(),
             was_alone: false,
         }
-    }
-
-    pub(super) const fn next_timeout(&self) -> Option<Instant> {
-        Some(self.wake)
     }
 
     /// Something changed: look again at once.
@@ -80,6 +79,11 @@ impl Upkeep {
     /// Look again no later than this.
     pub(super) fn wake_at(&mut self, at: Instant) {
         self.wake = self.wake.min(at);
+    }
+
+    /// Looks at a link that has just opened when it has been idle for so long.
+    pub(super) fn watch_idle(&mut self, link: LinkId, idle: Duration, now: Instant) {
+        self.idle.watch(link, idle, now);
     }
 
     pub(super) fn note_neighbor(&mut self, cx: &Cx<'_>) {
@@ -113,13 +117,18 @@ impl Neighbors {
     pub fn on_timeout(&mut self, view: &View, book: &mut Book, cx: &mut Cx<'_>) {
         self.own.on_timeout(cx);
         let now = cx.now.mono;
+        if self.upkeep.idle.first().is_some_and(|at| at <= now) {
+            self.close_idle_visits(book, cx);
+        }
+        if self.first_answer().is_some_and(|at| at <= now) {
+            self.expire_greetings(book, cx);
+            self.upkeep.wake(cx);
+        }
         if now < self.upkeep.wake {
             return;
         }
         self.upkeep.wake = now + Duration::from_secs(60);
-        self.expire_greetings(book, cx);
         self.expire_pings(book, cx);
-        self.close_idle_visits(book, cx);
         if !self.leaving {
             self.advertise_observed(cx);
             let alone = self.links.neighbors().next().is_none();
@@ -147,14 +156,29 @@ impl Neighbors {
             self.upkeep.next_anchors,
             self.upkeep.next_ping,
         ];
-        let earliest = deadlines
-            .into_iter()
-            .chain(self.greetings.values().map(|greeting| greeting.deadline))
-            .chain(self.requests.values().copied())
-            .min();
-        if let Some(earliest) = earliest {
+        if let Some(earliest) = deadlines.into_iter().min() {
             self.upkeep.wake_at(earliest);
         }
+    }
+
+    /// The earliest deadline.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Instant> {
+        [
+            Some(self.own.next_timeout()),
+            Some(self.upkeep.wake),
+            self.upkeep.idle.first(),
+            self.first_answer(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// When a greeting or a request that is under way has taken too long. They are few.
+    fn first_answer(&self) -> Option<Instant> {
+        let greetings = self.greetings.values().map(|greeting| greeting.deadline);
+        greetings.chain(self.requests.values().copied()).min()
     }
 
     /// With no address configured, the one that a quorum of outbound groups sees is advertised.
@@ -178,17 +202,16 @@ impl Neighbors {
     /// Outbound neighbors are drawn from the memory only, from groups not yet represented while there is a choice.
     fn fill_outbound(&mut self, view: &View, book: &mut Book, cx: &mut Cx<'_>) {
         let now = cx.now.mono;
-        self.upkeep.avoided.retain(|_, until| *until > now);
-        let have = self
-            .links
-            .neighbors()
-            .filter(|(_, link)| link.outbound)
-            .count();
+        let have = self.links.outbound_neighbors();
+        if have >= cx.config.neighbors.outbound {
+            return;
+        }
         let coming = book.dialing_neighbors() + self.requests.len() + self.greeting_neighbors();
         let want = cx.config.neighbors.outbound.saturating_sub(have + coming);
         if want == 0 {
             return;
         }
+        self.upkeep.avoided.retain(|_, until| *until > now);
         let mut groups: BTreeSet<_> = self
             .links
             .neighbors()
@@ -371,33 +394,6 @@ impl Neighbors {
                 cx.stats.neighbors.ping_timeouts += 1;
                 self.close(id, Code::Timeout, book, cx);
             }
-        }
-    }
-
-    /// Whoever dialled a visit closes it; the other end only if that one does not.
-    fn close_idle_visits(&mut self, book: &mut Book, cx: &mut Cx<'_>) {
-        let (now, idle) = (cx.now.mono, cx.config.neighbors.visit_idle);
-        let mut next: Option<Instant> = None;
-        let mut over = Vec::new();
-        for (id, link) in self
-            .links
-            .iter()
-            .filter(|(_, link)| link.is_open() && link.kind == Purpose::Visit)
-        {
-            let until = link.last_in + if link.outbound { idle } else { idle * 3 };
-            if until <= now && !self.requests.contains_key(&id) {
-                over.push(id);
-            } else {
-                let until = until.max(now + Duration::from_millis(1));
-                next = Some(next.map_or(until, |next| next.min(until)));
-            }
-        }
-        for id in over {
-            cx.stats.neighbors.visits_idled += 1;
-            self.close(id, Code::Idle, book, cx);
-        }
-        if let Some(next) = next {
-            self.upkeep.wake_at(next);
         }
     }
 }

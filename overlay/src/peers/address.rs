@@ -11,7 +11,8 @@ use crate::config::AddressPreset;
 pub struct Prefix {
     v6: bool,
     len: u8,
-    bits: u128,
+    /// The first 64 bits of the address (of IPv4 the 32 there are, then 0); what is beyond `len` is 0.
+    bits: u64,
 }
 
 impl Prefix {
@@ -22,27 +23,24 @@ impl Prefix {
         bits: 0,
     };
 
+    /// `v4_len` is at most 32 and `v6_len` at most 64, neither is 0.
     fn of(ip: IpAddr, v4_len: u8, v6_len: u8) -> Self {
-        match ip {
-            IpAddr::V4(ip) => Self {
-                v6: false,
-                len: v4_len,
-                bits: u128::from(ip.to_bits()) >> (32 - u32::from(v4_len.min(32)))
-                    << (32 - u32::from(v4_len.min(32))),
-            },
-            IpAddr::V6(ip) => Self {
-                v6: true,
-                len: v6_len,
-                bits: ip.to_bits() >> (128 - u32::from(v6_len.clamp(1, 128)))
-                    << (128 - u32::from(v6_len.clamp(1, 128))),
-            },
+        let (v6, len, bits) = match ip {
+            IpAddr::V4(ip) => (false, v4_len.min(32), u64::from(ip.to_bits()) << 32),
+            IpAddr::V6(ip) => (true, v6_len.min(64), (ip.to_bits() >> 64) as u64),
+        };
+        let beyond = 64 - u32::from(len.max(1));
+        Self {
+            v6,
+            len,
+            bits: bits >> beyond << beyond,
         }
     }
 
     /// A fixed layout to be hashed: family, length, bits.
     #[must_use]
-    pub fn bytes(&self) -> [u8; 18] {
-        let mut bytes = [0; 18];
+    pub fn bytes(&self) -> [u8; 10] {
+        let mut bytes = [0; 10];
         bytes[0] = u8::from(self.v6);
         bytes[1] = self.len;
         bytes[2..].copy_from_slice(&self.bits.to_be_bytes());
@@ -85,7 +83,7 @@ impl Group {
 
     /// A fixed layout of the narrowest prefix, to be hashed.
     #[must_use]
-    pub fn bytes(&self) -> [u8; 18] {
+    pub fn bytes(&self) -> [u8; 10] {
         self.narrow.bytes()
     }
 }

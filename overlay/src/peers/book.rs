@@ -11,7 +11,7 @@ use super::archive::Archive;
 use super::candidates::{Candidates, Class};
 use super::dials::Dials;
 use super::proven::{Entry, ProvenSet, is_stale, lists};
-use super::{Caps, Config, Group, canonical, is_taken};
+use super::{Caps, Config, Group, Marker, Marks, canonical, is_taken};
 use crate::config::AddressPreset;
 use crate::cx::Cx;
 use crate::input::Now;
@@ -61,6 +61,7 @@ pub struct Book {
     pub(super) preset: AddressPreset,
     pub(super) config: Config,
     pub(super) young: bool,
+    pub(super) marker: Marker,
     pub(super) candidates: Candidates,
     pub(super) proven: ProvenSet,
     pub(super) archive: Archive,
@@ -79,7 +80,7 @@ impl Book {
     pub fn new(restored: &Restored, cx: &mut Cx<'_>) -> Self {
         let (config, preset) = (cx.config.peers.clone(), cx.config.addresses);
         let caps = Caps::of(preset);
-        let mut archive = Archive::new(preset, config.archive, config.archive_persist);
+        let mut archive = Archive::new(preset, config.archive, config.archive_persist, cx.rng);
         archive.restore(&restored.archive, cx);
         let mut anchors = restored.anchors.clone();
         anchors.truncate(MAX_ANCHORS);
@@ -87,8 +88,9 @@ impl Book {
             me: cx.me(),
             preset,
             young: true,
-            candidates: Candidates::new(preset, caps),
-            proven: ProvenSet::new(preset, caps, config.proven, config.proof_valid),
+            marker: Marker::new(cx.rng),
+            candidates: Candidates::new(preset, caps, cx.rng),
+            proven: ProvenSet::new(preset, caps, config.proven, config.proof_valid, cx.rng),
             archive,
             dials: Dials::new(&config, cx.now.mono),
             anchors,
@@ -113,15 +115,15 @@ impl Book {
         Group::of(addr.ip(), self.preset)
     }
 
+    /// What an id is ranked by at an address.
+    #[must_use]
+    pub fn marks(&self, id: &[u8; 32], addr: SocketAddr) -> Marks {
+        self.marker.marks(id, addr.ip(), self.preset)
+    }
+
     /// This address answered with our own key: never dial it again.
     pub fn note_own_addr(&mut self, addr: SocketAddr, _cx: &mut Cx<'_>) {
         self.dials.note_own(canonical(addr));
-    }
-
-    pub(super) fn can_dial(&self, addr: SocketAddr, peer: &PeerId, now: Instant) -> bool {
-        is_taken(addr, self.preset)
-            && !self.dials.is_own(addr)
-            && self.dials.resting(addr, peer, now).is_none()
     }
 
     // ---- records
@@ -328,7 +330,8 @@ impl Book {
             return;
         }
         cx.stats.peers.proofs += 1;
-        if let Some(evicted) = self.proven.insert(peer, addr, record, cx.now) {
+        let marks = self.marks(peer.as_bytes(), addr);
+        if let Some(evicted) = self.proven.insert(peer, addr, marks, record, cx.now) {
             cx.stats.peers.proven_evicted += 1;
             self.touched.insert(evicted);
         }
@@ -388,6 +391,13 @@ impl Book {
         self.proven.get(peer).map(|entry| entry.proven)
     }
 
+    /// Where the peer is proven to be, and what it is ranked by there.
+    #[must_use]
+    pub fn proven_marks(&self, peer: &PeerId) -> Option<(SocketAddr, Marks)> {
+        let entry = self.proven.get(peer)?;
+        Some((entry.addr, entry.marks))
+    }
+
     /// Where the peer is proven to be.
     #[must_use]
     pub fn proven_addr(&self, peer: &PeerId) -> Option<SocketAddr> {
@@ -406,9 +416,11 @@ impl Book {
         self.proven.get(peer).map_or(0, |entry| entry.failures)
     }
 
-    /// All proven peers with their proven addresses, in order of id.
-    pub fn proven_peers(&self) -> impl Iterator<Item = (PeerId, SocketAddr)> {
-        self.proven.iter().map(|(peer, entry)| (*peer, entry.addr))
+    /// All proven peers with their proven addresses and what they are ranked by there, in no particular order.
+    pub fn proven_peers(&self) -> impl Iterator<Item = (PeerId, SocketAddr, Marks)> {
+        self.proven
+            .iter()
+            .map(|(peer, entry)| (*peer, entry.addr, entry.marks))
     }
 
     /// Number of proven peers.
@@ -426,12 +438,6 @@ impl Book {
     #[cfg(test)]
     pub(super) fn sources_len(&self) -> usize {
         self.candidates.sources_len()
-    }
-
-    /// Addresses at rest.
-    #[must_use]
-    pub fn resting_len(&self) -> usize {
-        self.dials.resting_len()
     }
 
     /// Peers whose proof came, changed its address or went since the last call. At most as many as a step touched.

@@ -1,14 +1,18 @@
 //! Records that were only heard: candidates to be dialled, queued per source, so that whoever names many fills only its own queue.
 
-use std::borrow::Borrow;
 use std::collections::{BTreeMap, VecDeque};
+use std::hash::Hash;
 use std::net::SocketAddr;
+use std::ops::Bound;
 use std::time::Instant;
 
 use crypto::{PeerId, Verified};
+use indexmap::Equivalent;
+use rand::Rng;
 
 use super::crowd::Crowd;
 use super::{Caps, Config};
+use crate::collections::{KeyedMap, Keys, reserve_one};
 use crate::config::AddressPreset;
 use crate::wire::PeerRecord;
 
@@ -50,6 +54,8 @@ impl Candidate {
 #[derive(Debug)]
 struct Source {
     queue: Vec<PeerId>,
+    /// Of these, not being dialled, by class.
+    idle: [usize; 3],
     tested: u32,
     dead: u32,
     last: Instant,
@@ -77,7 +83,9 @@ impl Source {
 /// longest queue makes room; the least recently heard source makes room for a new one, idle ones first.
 #[derive(Debug)]
 pub(super) struct Candidates {
-    heard: BTreeMap<PeerId, Candidate>,
+    heard: KeyedMap<PeerId, Candidate>,
+    /// Candidates of sources that are not being dialled, by class.
+    idle: [usize; 3],
     callers: VecDeque<PeerId>,
     sources: BTreeMap<PeerId, Source>,
     /// The source served last.
@@ -86,9 +94,10 @@ pub(super) struct Candidates {
 }
 
 impl Candidates {
-    pub(super) fn new(preset: AddressPreset, caps: Caps) -> Self {
+    pub(super) fn new(preset: AddressPreset, caps: Caps, rng: &mut impl Rng) -> Self {
         Self {
-            heard: BTreeMap::new(),
+            heard: KeyedMap::with_hasher(Keys::new(rng)),
+            idle: [0; 3],
             callers: VecDeque::new(),
             sources: BTreeMap::new(),
             turn: None,
@@ -101,15 +110,35 @@ impl Candidates {
     }
 
     #[cfg(test)]
+    pub(super) fn check(&self) {
+        let idle = |queue: &mut dyn Iterator<Item = &PeerId>| {
+            let mut idle = [0; 3];
+            for peer in queue {
+                let candidate = &self.heard[peer];
+                idle[candidate.class as usize] += usize::from(!candidate.dialing);
+            }
+            idle
+        };
+        for (source, state) in &self.sources {
+            assert_eq!(state.idle, idle(&mut state.queue.iter()));
+            assert!(
+                state
+                    .queue
+                    .iter()
+                    .all(|p| self.heard[p].source == Some(*source))
+            );
+        }
+        let mut all = self.sources.values().flat_map(|source| source.queue.iter());
+        assert_eq!(self.idle, idle(&mut all));
+    }
+
+    #[cfg(test)]
     pub(super) fn sources_len(&self) -> usize {
         self.sources.len()
     }
 
     /// By id or by raw key.
-    pub(super) fn get<K: Ord>(&self, peer: &K) -> Option<&Candidate>
-    where
-        PeerId: Borrow<K>,
-    {
+    pub(super) fn get<K: Hash + Equivalent<PeerId>>(&self, peer: &K) -> Option<&Candidate> {
         self.heard.get(peer)
     }
 
@@ -154,7 +183,13 @@ impl Candidates {
             candidate.left = bits;
         }
         if class > candidate.class {
+            let (before, source) = (candidate.class, candidate.source);
+            let idle = !candidate.dialing;
             candidate.class = class;
+            if idle {
+                self.count_idle(source, before, false);
+                self.count_idle(source, class, true);
+            }
             if class == Class::Caller {
                 self.push_caller(*peer, config);
             }
@@ -204,6 +239,7 @@ impl Candidates {
             }
             let state = self.sources.entry(source).or_insert_with(|| Source {
                 queue: Vec::new(),
+                idle: [0; 3],
                 tested: 0,
                 dead: 0,
                 last: now,
@@ -212,11 +248,27 @@ impl Candidates {
             state.last = now;
         }
         self.crowd.add(addr);
+        reserve_one(&mut self.heard);
         self.heard.insert(peer, candidate);
+        self.count_idle(source, class, true);
         if class == Class::Caller {
             self.push_caller(peer, config);
         }
         true
+    }
+
+    /// One candidate more, or less, of a source waits to be dialled.
+    fn count_idle(&mut self, source: Option<PeerId>, class: Class, more: bool) {
+        let Some(state) = source.and_then(|source| self.sources.get_mut(&source)) else {
+            return;
+        };
+        for idle in [&mut self.idle, &mut state.idle] {
+            if more {
+                idle[class as usize] += 1;
+            } else {
+                idle[class as usize] -= 1;
+            }
+        }
     }
 
     fn push_caller(&mut self, peer: PeerId, config: &Config) {
@@ -264,10 +316,7 @@ impl Candidates {
             .min_by_key(|(_, source)| (!source.queue.is_empty(), source.last))
             .map(|(peer, _)| *peer);
         let Some(oldest) = oldest else { return };
-        let queue = self
-            .sources
-            .get_mut(&oldest)
-            .map(|source| std::mem::take(&mut source.queue));
+        let queue = self.sources.get(&oldest).map(|source| source.queue.clone());
         for peer in queue.unwrap_or_default() {
             self.remove(&peer);
         }
@@ -276,7 +325,10 @@ impl Candidates {
 
     /// Takes a candidate out: it has been proven, given up, or evicted.
     pub(super) fn remove(&mut self, peer: &PeerId) -> Option<Candidate> {
-        let candidate = self.heard.remove(peer)?;
+        let candidate = self.heard.swap_remove(peer)?;
+        if !candidate.dialing {
+            self.count_idle(candidate.source, candidate.class, false);
+        }
         self.crowd.remove(candidate.counted);
         if let Some(source) = candidate.source.and_then(|s| self.sources.get_mut(&s)) {
             source.queue.retain(|other| other != peer);
@@ -301,10 +353,10 @@ impl Candidates {
     /// A dial to a candidate failed. It stays while another address is left to try; else it goes, and counts against whoever
     /// named it if `blame`.
     pub(super) fn failed(&mut self, peer: &PeerId, addr: SocketAddr, blame: bool) {
+        self.put_back(peer);
         let Some(candidate) = self.heard.get_mut(peer) else {
             return;
         };
-        candidate.dialing = false;
         for (bit, other) in candidate.record.addrs() {
             if other == addr {
                 candidate.left &= !bit;
@@ -319,8 +371,11 @@ impl Candidates {
 
     /// A dial that was about to be made was refused by a budget, or ended for a reason of ours.
     pub(super) fn put_back(&mut self, peer: &PeerId) {
-        if let Some(candidate) = self.heard.get_mut(peer) {
-            candidate.dialing = false;
+        if let Some(candidate) = self.heard.get_mut(peer)
+            && std::mem::replace(&mut candidate.dialing, false)
+        {
+            let (source, class) = (candidate.source, candidate.class);
+            self.count_idle(source, class, true);
         }
     }
 
@@ -334,17 +389,26 @@ impl Candidates {
             .find(|peer| self.heard.get(peer).is_some_and(|c| !c.dialing));
         let peer = caller
             .or_else(|| self.next_of(Class::Wins))
-            .or_else(|| self.next_of(Class::Spare).filter(|_| spares))?;
+            .or_else(|| spares.then(|| self.next_of(Class::Spare))?)?;
         let candidate = self.heard.get_mut(&peer)?;
-        candidate.dialing = true;
-        let addr = candidate.addr()?;
+        let was_dialing = std::mem::replace(&mut candidate.dialing, true);
+        let (source, class, addr) = (candidate.source, candidate.class, candidate.addr());
+        if !was_dialing {
+            self.count_idle(source, class, false);
+        }
+        let addr = addr?;
         Some((peer, addr))
     }
 
     fn next_of(&mut self, class: Class) -> Option<PeerId> {
+        if self.idle[class as usize] == 0 {
+            return None;
+        }
         let ready = |source: &Source| {
             let busy = |peer: &PeerId| self.heard.get(peer).is_some_and(|c| c.dialing);
-            if source.is_bad() && source.queue.iter().any(busy) {
+            if source.idle[class as usize] == 0
+                || (source.is_bad() && source.queue.iter().any(busy))
+            {
                 return None;
             }
             let fits = |peer: &&PeerId| {
@@ -354,12 +418,13 @@ impl Candidates {
             };
             source.queue.iter().find(fits).copied()
         };
-        let turn = self.turn;
-        let after = self
-            .sources
-            .iter()
-            .filter(|(peer, _)| turn.is_some_and(|turn| **peer > turn));
+        let after = self.turn.map(|turn| {
+            self.sources
+                .range((Bound::Excluded(turn), Bound::Unbounded))
+        });
         let found = after
+            .into_iter()
+            .flatten()
             .chain(self.sources.iter())
             .find_map(|(source, state)| Some((*source, ready(state)?)));
         let (source, peer) = found?;

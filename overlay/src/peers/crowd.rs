@@ -12,7 +12,7 @@ use crate::config::AddressPreset;
 pub(super) struct Crowd {
     preset: AddressPreset,
     caps: Caps,
-    counts: BTreeMap<(u8, Prefix), usize>,
+    counts: BTreeMap<Prefix, u32>,
 }
 
 impl Crowd {
@@ -24,21 +24,23 @@ impl Crowd {
         }
     }
 
-    fn keys(&self, addr: SocketAddr) -> [((u8, Prefix), usize); 3] {
+    /// What an address counts under. The lengths of the three differ, so they never meet; where there are no groups there is only one.
+    fn keys(&self, addr: SocketAddr) -> impl Iterator<Item = (Prefix, usize)> + use<> {
         let group = Group::of(addr.ip(), self.preset);
+        let grouped = self.preset != AddressPreset::Local;
         [
-            ((0, host_of(addr.ip())), self.caps.per_addr),
-            ((1, group.narrow), self.caps.per_group),
-            ((2, group.wide), self.caps.per_wide_group),
+            Some((host_of(addr.ip()), self.caps.per_addr)),
+            grouped.then_some((group.narrow, self.caps.per_group)),
+            grouped.then_some((group.wide, self.caps.per_wide_group)),
         ]
+        .into_iter()
+        .flatten()
     }
 
     /// Whether one more fits under every cap.
     pub(super) fn admits(&self, addr: SocketAddr) -> bool {
-        let count = |key| self.counts.get(&key).copied().unwrap_or(0);
-        self.keys(addr)
-            .into_iter()
-            .all(|(key, cap)| count(key) < cap)
+        let count = |key| self.counts.get(&key).map_or(0, |count| *count as usize);
+        self.keys(addr).all(|(key, cap)| count(key) < cap)
     }
 
     pub(super) fn add(&mut self, addr: SocketAddr) {

@@ -180,6 +180,18 @@ impl Book {
         self.candidates.remove(peer);
     }
 
+    pub(super) fn can_dial(&self, addr: SocketAddr, peer: &PeerId, now: Instant) -> bool {
+        is_taken(addr, self.preset)
+            && !self.dials.is_own(addr)
+            && self.dials.resting(addr, peer, now).is_none()
+    }
+
+    /// Addresses at rest.
+    #[must_use]
+    pub fn resting_len(&self) -> usize {
+        self.dials.resting_len()
+    }
+
     /// Whether as many candidates are being dialled as may be.
     #[must_use]
     pub fn candidates_busy(&self) -> bool {

@@ -10,6 +10,8 @@ mod candidates;
 mod crowd;
 mod dialling;
 mod dials;
+mod groups;
+mod marks;
 mod own;
 mod proven;
 
@@ -24,6 +26,7 @@ use crypto::PeerId;
 pub use address::{Caps, Group, Prefix, canonical, host_of, is_taken};
 pub use book::{Book, Heard, Source};
 pub use dials::{DialRefused, Dialing};
+pub use marks::{Marker, Marks};
 pub use own::Own;
 
 crate::stats::counters! {

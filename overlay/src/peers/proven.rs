@@ -1,17 +1,17 @@
 //! Peers that this node itself has proven: a dial of its own ended in accept, at an address, not long ago.
 
-use std::borrow::Borrow;
-use std::collections::BTreeMap;
+use std::hash::Hash;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crypto::{PeerId, Verified};
+use indexmap::Equivalent;
 use rand::Rng;
-use rand::RngExt as _;
 
 use super::crowd::Crowd;
-use super::{Caps, Group, Prefix};
-use crate::collections::IndexedSet;
+use super::groups::Groups;
+use super::{Caps, Group, Marks};
+use crate::collections::{KeyedMap, Keys, reserve_one};
 use crate::config::AddressPreset;
 use crate::input::Now;
 use crate::wire::{PeerRecord, RECORD_VALID_S};
@@ -21,6 +21,8 @@ use crate::wire::{PeerRecord, RECORD_VALID_S};
 pub(super) struct Entry {
     pub(super) record: Verified<PeerRecord>,
     pub(super) addr: SocketAddr,
+    /// What it is ranked by at this address.
+    pub(super) marks: Marks,
     /// When the proof was made or renewed.
     pub(super) proven: Instant,
     /// When proof or record runs out, whichever is first.
@@ -61,22 +63,31 @@ pub(super) struct ProvenSet {
     preset: AddressPreset,
     capacity: usize,
     valid: Duration,
-    entries: BTreeMap<PeerId, Entry>,
-    groups: BTreeMap<Prefix, IndexedSet<PeerId>>,
+    entries: KeyedMap<PeerId, Entry>,
+    groups: Groups,
     crowd: Crowd,
+    /// Some of the oldest proofs when they were last looked for, the oldest last; all others were, or are, younger.
+    oldest: Vec<(Instant, PeerId)>,
     /// No entry runs out before this.
     soonest: Option<Instant>,
 }
 
 impl ProvenSet {
-    pub(super) fn new(preset: AddressPreset, caps: Caps, capacity: usize, valid: Duration) -> Self {
+    pub(super) fn new(
+        preset: AddressPreset,
+        caps: Caps,
+        capacity: usize,
+        valid: Duration,
+        rng: &mut impl Rng,
+    ) -> Self {
         Self {
             preset,
             capacity: capacity.max(1),
             valid,
-            entries: BTreeMap::new(),
-            groups: BTreeMap::new(),
+            entries: KeyedMap::with_hasher(Keys::new(rng)),
+            groups: Groups::new(rng),
             crowd: Crowd::new(preset, caps),
+            oldest: Vec::new(),
             soonest: None,
         }
     }
@@ -86,10 +97,7 @@ impl ProvenSet {
     }
 
     /// By id or by raw key.
-    pub(super) fn get<K: Ord>(&self, peer: &K) -> Option<&Entry>
-    where
-        PeerId: Borrow<K>,
-    {
+    pub(super) fn get<K: Hash + Equivalent<PeerId>>(&self, peer: &K) -> Option<&Entry> {
         self.entries.get(peer)
     }
 
@@ -101,16 +109,6 @@ impl ProvenSet {
         self.entries.iter()
     }
 
-    fn deadline(&self, record: &PeerRecord, proven: Instant, now: Now) -> Instant {
-        // One second after its last: `is_stale` compares whole seconds.
-        let end_ms = (record.issued_unix_s.saturating_add(RECORD_VALID_S + 1)).saturating_mul(1000);
-        // A date far in the future is no reason to keep a record longer than one issued now.
-        let left = end_ms
-            .saturating_sub(now.unix_ms)
-            .min((RECORD_VALID_S + 1) * 1000);
-        (proven + self.valid).min(now.mono + Duration::from_millis(left))
-    }
-
     fn note_deadline(&mut self, deadline: Instant) {
         self.soonest = Some(
             self.soonest
@@ -120,27 +118,26 @@ impl ProvenSet {
 
     /// Renews a proof at its address.
     pub(super) fn renew(&mut self, peer: &PeerId, now: Now) {
-        let valid = self.entries.get(peer).map(|entry| entry.record.clone());
-        let Some(record) = valid else { return };
-        let deadline = self.deadline(&record, now.mono, now);
-        if let Some(entry) = self.entries.get_mut(peer) {
-            entry.proven = now.mono;
-            entry.failures = 0;
-            entry.deadline = deadline;
-        }
+        let valid = self.valid;
+        let Some(entry) = self.entries.get_mut(peer) else {
+            return;
+        };
+        entry.proven = now.mono;
+        entry.failures = 0;
+        entry.deadline = deadline(&entry.record, now.mono, valid, now);
+        let deadline = entry.deadline;
         self.note_deadline(deadline);
     }
 
     /// Takes a newer record of a proven peer over; the address stays.
     pub(super) fn set_record(&mut self, peer: &PeerId, record: Verified<PeerRecord>, now: Now) {
-        let Some(proven) = self.entries.get(peer).map(|entry| entry.proven) else {
+        let valid = self.valid;
+        let Some(entry) = self.entries.get_mut(peer) else {
             return;
         };
-        let deadline = self.deadline(&record, proven, now);
-        if let Some(entry) = self.entries.get_mut(peer) {
-            entry.record = record;
-            entry.deadline = deadline;
-        }
+        entry.deadline = deadline(&record, entry.proven, valid, now);
+        entry.record = record;
+        let deadline = entry.deadline;
         self.note_deadline(deadline);
     }
 
@@ -154,30 +151,28 @@ impl ProvenSet {
         &mut self,
         peer: PeerId,
         addr: SocketAddr,
+        marks: Marks,
         record: Verified<PeerRecord>,
         now: Now,
     ) -> Option<PeerId> {
         self.remove(&peer);
         let evicted = (self.entries.len() >= self.capacity)
-            .then(|| {
-                let oldest = self.entries.iter().min_by_key(|(_, entry)| entry.proven);
-                oldest.map(|(peer, _)| *peer)
-            })
+            .then(|| self.oldest())
             .flatten();
         if let Some(evicted) = &evicted {
             self.remove(evicted);
         }
-        let deadline = self.deadline(&record, now.mono, now);
+        let deadline = deadline(&record, now.mono, self.valid, now);
         self.crowd.add(addr);
         self.groups
-            .entry(Group::of(addr.ip(), self.preset).wide)
-            .or_default()
-            .insert(peer);
+            .insert(Group::of(addr.ip(), self.preset).wide, peer);
+        reserve_one(&mut self.entries);
         self.entries.insert(
             peer,
             Entry {
                 record,
                 addr,
+                marks,
                 proven: now.mono,
                 deadline,
                 failures: 0,
@@ -188,16 +183,37 @@ impl ProvenSet {
     }
 
     pub(super) fn remove(&mut self, peer: &PeerId) -> Option<Entry> {
-        let entry = self.entries.remove(peer)?;
+        let entry = self.entries.swap_remove(peer)?;
         self.crowd.remove(entry.addr);
         let group = Group::of(entry.addr.ip(), self.preset).wide;
-        if let Some(members) = self.groups.get_mut(&group) {
-            members.remove(peer);
-            if members.is_empty() {
-                self.groups.remove(&group);
+        self.groups.remove(&group, peer);
+        Some(entry)
+    }
+
+    /// The peer whose proof is oldest. Proofs are only ever made or renewed now, so those once found to be the oldest, as far as they
+    /// have not been renewed, are older than all others: looking through everything gives the next few dozen answers at once.
+    fn oldest(&mut self) -> Option<PeerId> {
+        loop {
+            if self.oldest.is_empty() {
+                self.oldest.extend(
+                    self.entries
+                        .iter()
+                        .map(|(peer, entry)| (entry.proven, *peer)),
+                );
+                self.oldest.sort_unstable();
+                self.oldest.truncate(self.entries.len().div_ceil(16));
+                self.oldest.reverse();
+            }
+            let (proven, peer) = self.oldest.pop()?;
+            if self
+                .entries
+                .get(&peer)
+                .is_some_and(|entry| entry.proven == proven)
+            {
+                debug_assert!(self.entries.values().all(|entry| entry.proven >= proven));
+                return Some(peer);
             }
         }
-        Some(entry)
     }
 
     /// When the next proof or record runs out, at the earliest.
@@ -227,11 +243,17 @@ impl ProvenSet {
 
     /// A random peer: first a group, then a peer in it.
     pub(super) fn pick(&self, rng: &mut impl Rng) -> Option<PeerId> {
-        if self.groups.is_empty() {
-            return None;
-        }
-        let nth = rng.random_range(0..self.groups.len());
-        let members = self.groups.values().nth(nth)?;
-        members.random(rng).copied()
+        self.groups.pick(rng)
     }
+}
+
+/// When proof or record runs out.
+fn deadline(record: &PeerRecord, proven: Instant, valid: Duration, now: Now) -> Instant {
+    // One second after its last: `is_stale` compares whole seconds.
+    let end_ms = (record.issued_unix_s.saturating_add(RECORD_VALID_S + 1)).saturating_mul(1000);
+    // A date far in the future is no reason to keep a record longer than one issued now.
+    let left = end_ms
+        .saturating_sub(now.unix_ms)
+        .min((RECORD_VALID_S + 1) * 1000);
+    (proven + valid).min(now.mono + Duration::from_millis(left))
 }

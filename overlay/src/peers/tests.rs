@@ -985,15 +985,16 @@ proptest! {
                 Op::Advance { s } => bench.advance(Duration::from_secs(s)),
             }
             book.expire(&mut bench.cx());
+            book.candidates.check();
             let me = peer(0);
             prop_assert!(!book.is_proven(&me) && book.record_of(&me).is_none());
             prop_assert!(book.heard_len() <= 12 && book.proven_len() <= 10 && book.archived_len() <= 9);
             prop_assert!(book.resting_len() <= 7 && book.dialing_len() <= 8);
             prop_assert!(book.sources_len() <= 3);
             prop_assert_eq!(book.dialing_len(), under_way.len());
-            let crowd = book.proven_peers().filter(|(_, addr)| addr.ip() == site(2, 0).ip()).count();
+            let crowd = book.proven_peers().filter(|(_, addr, _)| addr.ip() == site(2, 0).ip()).count();
             prop_assert!(crowd <= 8);
-            for (known, addr) in book.proven_peers() {
+            for (known, addr, _) in book.proven_peers() {
                 let record = book.record_of(&known).unwrap();
                 prop_assert!(record.issued_unix_s + RECORD_VALID_S >= bench.now.unix_ms / 1000);
                 prop_assert!(bench.now.mono < book.proven_at(&known).unwrap() + bench.config.peers.proof_valid);

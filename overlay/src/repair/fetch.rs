@@ -79,22 +79,14 @@ impl Fetch {
         }
     }
 
-    pub(super) fn opened(&mut self, link: LinkId, now: Instant) {
-        self.links.insert(
-            link,
-            Holder {
-                asked: BTreeMap::new(),
-                progress: now,
-                listed: 0,
-                absent: BTreeSet::new(),
-                absent_since: now,
-            },
-        );
-    }
-
-    pub(super) fn closed(&mut self, link: LinkId) {
-        self.forsake(link);
-        self.links.remove(&link);
+    /// A link is gone; returns whether it had listed anything.
+    pub(super) fn closed(&mut self, link: LinkId) -> bool {
+        let known = self.links.contains_key(&link);
+        if known {
+            self.forsake(link);
+            self.links.remove(&link);
+        }
+        known
     }
 
     /// Whether a whole frame of ids listed by this link would find room.
@@ -107,12 +99,17 @@ impl Fetch {
                 .is_none_or(|holder| holder.listed + frame <= config.max_wants_per_link)
     }
 
-    /// Notes that a link listed a message that is missing here.
+    /// Notes that an open link listed a message that is missing here.
     pub(super) fn want(&mut self, point: Point, link: LinkId, cx: &mut Cx<'_>) {
         let config = &cx.config.repair;
-        let Some(holder) = self.links.get_mut(&link) else {
-            return;
-        };
+        let now = cx.now.mono;
+        let holder = self.links.entry(link).or_insert_with(|| Holder {
+            asked: BTreeMap::new(),
+            progress: now,
+            listed: 0,
+            absent: BTreeSet::new(),
+            absent_since: now,
+        });
         if holder.absent_since + ABSENT_TIME <= cx.now.mono {
             holder.absent.clear();
             holder.absent_since = cx.now.mono;

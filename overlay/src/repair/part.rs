@@ -96,8 +96,8 @@ impl Repair {
         links: &Links,
         cx: &mut Cx<'_>,
     ) {
-        self.stirred = true;
         match change {
+            // Nothing is due for a link that has just opened.
             Change::Opened { link, peer, .. } => {
                 self.peers.insert(
                     *link,
@@ -109,10 +109,9 @@ impl Repair {
                         resume: None,
                     },
                 );
-                self.fetch.opened(*link, cx.now.mono);
-                self.serve.opened(*link, cx);
             }
             Change::NeighborUp { link, .. } => {
+                self.stirred = true;
                 if links.get(*link).is_some_and(|link| link.outbound) {
                     self.starts.push_back((*link, true));
                     self.follow_ups.retain(|(_, other)| other != link);
@@ -122,9 +121,11 @@ impl Repair {
                 }
             }
             Change::Closed { link, .. } => {
-                self.peers.remove(link);
-                self.fetch.closed(*link);
-                self.serve.closed(*link);
+                // Only what was under way makes room for something else by its end.
+                let session = self.peers.remove(link).and_then(|peer| peer.session);
+                let owed = self.fetch.closed(*link);
+                let served = self.serve.closed(*link);
+                self.stirred |= session.is_some() || owed || served;
                 self.starts.retain(|(other, _)| other != link);
                 self.follow_ups.retain(|(_, other)| other != link);
                 self.jobs.retain(|other| other != link);

@@ -41,7 +41,7 @@ fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     a.into_iter().chain(b).min()
 }
 
-/// What is asked of us. Capped per link (ids) and over all (rows read and not sent).
+/// What is asked of us, by links that have asked at all. Capped per link (ids) and over all (rows read and not sent).
 #[derive(Debug)]
 pub(super) struct Serve {
     links: BTreeMap<LinkId, Customer>,
@@ -62,33 +62,18 @@ impl Serve {
         }
     }
 
-    pub(super) fn opened(&mut self, link: LinkId, cx: &Cx<'_>) {
-        let config = &cx.config.repair;
-        let budget = TokenBucket::new(
-            config.serve_burst.max(MAX_FRAME as u64),
-            config.serve_per_sec,
-            cx.now.mono,
-        );
-        self.links.insert(
-            link,
-            Customer {
-                queue: VecDeque::new(),
-                missing: Vec::new(),
-                budget,
-                wake: None,
-            },
-        );
+    /// A link is gone; returns whether it had asked for anything.
+    pub(super) fn closed(&mut self, link: LinkId) -> bool {
+        let Some(customer) = self.links.remove(&link) else {
+            return false;
+        };
+        let ready = |(_, slot): &&(MessageId, Slot)| matches!(slot, Slot::Ready(_));
+        self.held -= customer.queue.iter().filter(ready).count();
+        // Rows still being read are given up when they come.
+        true
     }
 
-    pub(super) fn closed(&mut self, link: LinkId) {
-        if let Some(customer) = self.links.remove(&link) {
-            let ready = |(_, slot): &&(MessageId, Slot)| matches!(slot, Slot::Ready(_));
-            self.held -= customer.queue.iter().filter(ready).count();
-            // Rows still being read are given up when they come.
-        }
-    }
-
-    /// A link asks for messages.
+    /// An open link asks for messages.
     pub(super) fn asked(
         &mut self,
         link: LinkId,
@@ -96,9 +81,17 @@ impl Serve {
         messages: &Messages,
         cx: &mut Cx<'_>,
     ) {
-        let Some(customer) = self.links.get_mut(&link) else {
-            return;
-        };
+        let config = &cx.config.repair;
+        let customer = self.links.entry(link).or_insert_with(|| Customer {
+            queue: VecDeque::new(),
+            missing: Vec::new(),
+            budget: TokenBucket::new(
+                config.serve_burst.max(MAX_FRAME as u64),
+                config.serve_per_sec,
+                cx.now.mono,
+            ),
+            wake: None,
+        });
         cx.stats.repair.asked += ids.len() as u64;
         for id in ids {
             if customer.queue.len() < cx.config.repair.max_queue {

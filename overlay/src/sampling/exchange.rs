@@ -1,6 +1,5 @@
 //! The push-pull exchange from its caller's end: whom to visit, and what to take from the answer.
 
-use std::collections::BTreeSet;
 use std::time::Instant;
 
 use crypto::{PeerId, Verified};
@@ -108,36 +107,39 @@ impl Sampling {
         } else {
             (1, parallel.div_ceil(4).max(2))
         };
-        for peer in self.by_age(book, links, cx) {
-            if budget == 0 || self.visits.len() >= most {
+        let mut order = self.by_age(book, cx);
+        while budget > 0 && self.visits.len() < most {
+            let Some((_, _, peer)) = order.pop() else {
                 break;
+            };
+            // Who may be dead is dialled again by `recheck`, not visited.
+            let doubtful = book.failures_of(&peer) > 0 && links.outbound_to(&peer).is_none();
+            if doubtful || self.visits.contains_key(&peer) || book.is_dialing(&peer) {
+                continue;
             }
             budget -= usize::from(self.visit(peer, own, book, links, cx));
         }
     }
 
-    /// Members in the order of their turn: oldest proof (or last visit, where a visit could not renew it) first, the least used
-    /// first among equals; without those being visited or dialled, visited a moment ago, or perhaps dead.
-    fn by_age(&self, book: &Book, links: &Links, cx: &Cx<'_>) -> Vec<PeerId> {
+    /// Members in the reverse order of their turn, those left out who were visited a moment ago: oldest proof (or last visit, where a visit
+    /// could not renew it) last, the least used last among equals.
+    fn by_age(&self, book: &Book, cx: &Cx<'_>) -> Vec<(Instant, u64, PeerId)> {
         let now = cx.now.mono;
-        let uses = self.view.memory.uses();
         let spacing = cx.config.sampling.fast_period;
-        let mut order: Vec<(Instant, u64, PeerId)> = uses
-            .into_iter()
-            .filter(|(peer, _)| !self.visits.contains_key(peer) && !book.is_dialing(peer))
-            // Who may be dead is dialled again by `recheck`, not visited.
-            .filter(|(peer, _)| book.failures_of(peer) == 0 || links.outbound_to(peer).is_some())
-            .filter_map(|(peer, uses)| {
-                let proven = book.proven_at(&peer)?;
-                let visited = self.visited.get(&peer).copied();
-                if visited.is_some_and(|at| now.saturating_duration_since(at) < spacing) {
-                    return None;
-                }
-                Some((visited.map_or(proven, |at| at.max(proven)), uses, peer))
+        let turns = self.view.memory.turns().into_iter();
+        let mut order: Vec<(Instant, u64, PeerId)> = turns
+            .filter(|turn| {
+                turn.visited
+                    .is_none_or(|at| now.saturating_duration_since(at) >= spacing)
+            })
+            .filter_map(|turn| {
+                let proven = book.proven_at(&turn.peer)?;
+                let at = turn.visited.map_or(proven, |at| at.max(proven));
+                Some((at, turn.uses, turn.peer))
             })
             .collect();
-        order.sort_unstable();
-        order.into_iter().map(|(_, _, peer)| peer).collect()
+        order.sort_unstable_by(|a, b| b.cmp(a));
+        order
     }
 
     /// Begins a visit: over the open link that we dialled, else by a dial. False when nothing came of it.
@@ -149,7 +151,7 @@ impl Sampling {
         links: &Links,
         cx: &mut Cx<'_>,
     ) -> bool {
-        self.visited.insert(peer, cx.now.mono);
+        self.view.memory.visited(&peer, cx.now.mono);
         let open = links.outbound_to(&peer);
         if let Some((link, _)) = open {
             return self.ask(link, peer, own, book, cx);
@@ -291,20 +293,25 @@ impl Sampling {
         cx: &mut Cx<'_>,
     ) -> Result<usize, Code> {
         let mut found = 0;
-        let mut seen = BTreeSet::new();
-        for item in list {
+        let repeats = repeats(list);
+        for (n, item) in list.iter().enumerate() {
             cx.stats.sampling.pulled += 1;
-            let id = &item.record.value.id;
-            if !seen.insert(*id) {
+            if repeats >> n & 1 == 1 {
                 cx.stats.sampling.repeated += 1;
                 continue;
             }
-            let known = book.version_of(id).is_some();
-            let wins = known
-                || item.record.value.addrs().any(|(bit, addr)| {
-                    item.proven & bit != 0 && self.view.memory.would_win(id, addr)
+            if self.is_of_clone(item, own, cx)? {
+                continue;
+            }
+            let record = &item.record.value;
+            let known = book.version_of(&record.id);
+            let wins = known.is_some()
+                || record.addrs().any(|(bit, addr)| {
+                    item.proven & bit != 0
+                        && self.view.memory.would_win(&book.marks(&record.id, addr))
                 });
-            if self.hear(from, item, wins, own, book, cx)? == Some(Heard::New) && wins {
+            let heard = self.hear(from, item, known, wins, book, cx)?;
+            if heard == Some(Heard::New) && wins {
                 cx.stats.sampling.pulled_winners += 1;
                 found += 1;
             }
@@ -312,35 +319,52 @@ impl Sampling {
         Ok(found)
     }
 
-    /// Hears one item of a list, if there is room for it; a signature is only checked then.
-    pub(super) fn hear(
+    /// Whether an item is a record of our own that we never issued. (Older ones of ours come round for hours and say nothing.)
+    pub(super) fn is_of_clone(
         &mut self,
+        item: &ListItem,
+        own: &Verified<PeerRecord>,
+        cx: &mut Cx<'_>,
+    ) -> Result<bool, Code> {
+        let record = &item.record.value;
+        if record.id != own.id || record.version <= own.version {
+            return Ok(false);
+        }
+        let signed = item.record.clone().verify(cx.network, cx.keys);
+        cx.stats.peers.bad_signatures += u64::from(signed.is_err());
+        signed.map_err(|_| Code::BadSignature)?;
+        cx.stats.sampling.clone_records += 1;
+        self.clone_seen = true;
+        Ok(true)
+    }
+
+    /// Hears one item of a list, if there is room for it; a signature is only checked then. `known` is the version of the record in the
+    /// book.
+    pub(super) fn hear(
+        &self,
         from: PeerId,
         item: &ListItem,
+        known: Option<u64>,
         wins: bool,
-        own: &Verified<PeerRecord>,
         book: &mut Book,
         cx: &mut Cx<'_>,
     ) -> Result<Option<Heard>, Code> {
         let record = &item.record.value;
-        if record.id == own.id && record.version > own.version {
-            // We never issued it. (Older ones of ours come round for hours and say nothing.)
-            let signed = item.record.clone().verify(cx.network, cx.keys);
-            cx.stats.peers.bad_signatures += u64::from(signed.is_err());
-            signed.map_err(|_| Code::BadSignature)?;
-            cx.stats.sampling.clone_records += 1;
-            self.clone_seen = true;
-            return Ok(Some(Heard::Myself));
-        }
-        let known = book.version_of(&record.id);
-        if known.is_none() {
-            if !record.is_current(cx.now.unix_ms / 1000) {
-                cx.stats.peers.stale += 1;
-                return Ok(Some(Heard::Stale));
+        match known {
+            Some(version) if version >= record.version => {
+                cx.stats.peers.known += 1;
+                return Ok(Some(Heard::Known));
             }
-            if !book.room_for(&from, wins) {
-                cx.stats.peers.over_cap += 1;
-                return Ok(Some(Heard::Full));
+            Some(_) => {}
+            None => {
+                if !record.is_current(cx.now.unix_ms / 1000) {
+                    cx.stats.peers.stale += 1;
+                    return Ok(Some(Heard::Stale));
+                }
+                if !book.room_for(&from, wins) {
+                    cx.stats.peers.over_cap += 1;
+                    return Ok(Some(Heard::Full));
+                }
             }
         }
         let checked = book
@@ -377,6 +401,24 @@ impl Sampling {
             self.begin_again(cx);
         }
     }
+}
+
+/// One bit for each item of a list whose id an earlier item has too. A list has at most 64 items.
+pub(super) fn repeats(list: &[ListItem]) -> u64 {
+    const { assert!(MAX_LIST <= 64) };
+    let first = |id: &[u8; 32]| {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&id[..8]);
+        u64::from_be_bytes(bytes)
+    };
+    let mut order: Vec<(u64, &[u8; 32], usize)> = list
+        .iter()
+        .enumerate()
+        .map(|(n, item)| (first(&item.record.value.id), &item.record.value.id, n))
+        .collect();
+    order.sort_unstable();
+    let same = order.windows(2).filter(|pair| pair[0].1 == pair[1].1);
+    same.fold(0, |bits, pair| bits | 1 << (pair[1].2 % 64))
 }
 
 /// The other end of an open link.

@@ -4,99 +4,79 @@
 //! However often and however loudly an identity is named, its rank under a seed it does not know stays what it is. The rank
 //! compares the prefixes of the address we proved before it compares ids, so that many ids behind few prefixes win few slots:
 //! fair over address groups first, then over the ids within them. Where all share a prefix it is fair over ids.
+//! Prefixes and ids are hashed once, into secret marks; each slot makes its own ranks of them (`draw`).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
+use std::time::Instant;
 
 use crypto::PeerId;
 use rand::Rng;
-use rand::RngExt as _;
 
+use super::draw::Seed;
 use super::size::Census;
 use crate::config::AddressPreset;
-use crate::peers::{Group, Prefix};
+use crate::peers::{Group, Marks, Prefix};
 
-/// Hashes of widest, wide and narrow group and of the id: compared in this order.
-pub(super) type Rank = [u64; 4];
+/// What a slot's seed makes of the marks of widest, wide and narrow prefix and of the id: compared in this order.
+type Rank = [u64; 4];
 
-/// What a rank is made of.
-#[derive(Clone, Copy, Debug)]
-struct Ranked<'a> {
-    /// `None` = no groups (one machine or a test): only ids count.
-    group: Option<Group>,
-    id: &'a [u8; 32],
+/// Where a member is in the table of members.
+type Place = u16;
+
+struct Slot {
+    seed: Seed,
+    rank: Rank,
+    /// How often the slot was visited since its seed.
+    uses: u64,
+    holder: Option<Place>,
 }
 
-impl Ranked<'_> {
-    fn level(&self, seed: &[u8; 32], level: usize) -> u64 {
-        let prefix = |prefix: Prefix| {
-            let mut input = [0; 19];
-            input[0] = u8::try_from(level).unwrap_or(u8::MAX);
-            input[1..].copy_from_slice(&prefix.bytes());
-            keyed(seed, &input)
-        };
-        match (level, &self.group) {
-            (0, Some(group)) => prefix(group.widest),
-            (1, Some(group)) => prefix(group.wide),
-            (2, Some(group)) => prefix(group.narrow),
-            (3, _) => keyed(seed, self.id),
-            _ => 0,
+impl Slot {
+    /// Whether these marks rank below the holder's; computes only as many levels as it takes to tell.
+    fn is_won_by(&self, marks: &Marks) -> bool {
+        if self.holder.is_none() {
+            return true;
         }
-    }
-
-    fn levels(&self) -> std::ops::Range<usize> {
-        if self.group.is_some() { 0..4 } else { 3..4 }
-    }
-
-    fn rank(&self, seed: &[u8; 32]) -> Rank {
-        std::array::from_fn(|level| self.level(seed, level))
-    }
-
-    /// Whether this ranks below `rank`; computes only as many levels as it takes to tell.
-    fn is_below(&self, seed: &[u8; 32], rank: &Rank) -> bool {
-        for level in self.levels() {
-            let own = self.level(seed, level);
-            if own != rank[level] {
-                return own < rank[level];
+        for (mark, held) in marks.0.iter().zip(&self.rank) {
+            let own = self.seed.of(*mark);
+            if own != *held {
+                return own < *held;
             }
         }
         false
     }
 }
 
-/// First 8 bytes of BLAKE3 keyed with the seed.
-fn keyed(seed: &[u8; 32], input: &[u8]) -> u64 {
-    let hash = blake3::keyed_hash(seed, input);
-    let mut first = [0; 8];
-    first.copy_from_slice(&hash.as_bytes()[..8]);
-    u64::from_le_bytes(first)
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Holder {
-    peer: PeerId,
-    rank: Rank,
-}
-
-#[derive(Debug)]
-struct Slot {
-    seed: [u8; 32],
-    holder: Option<Holder>,
-    /// How often the slot was visited since its seed.
-    uses: u64,
-}
-
+/// A distinct member.
 #[derive(Clone, Copy, Debug)]
 struct Member {
+    peer: PeerId,
     addr: SocketAddr,
+    /// How many slots it holds; 0 = the place is free.
     slots: usize,
+    visited: Option<Instant>,
+}
+
+/// A member as its turn to be visited depends on it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turn {
+    pub(super) peer: PeerId,
+    /// The least use count of its slots.
+    pub(super) uses: u64,
+    pub(super) visited: Option<Instant>,
 }
 
 /// The ranked slots and the census beside them. Its size is fixed: `m` slots, so at most `m` distinct members.
 pub struct Memory {
     preset: AddressPreset,
     slots: Vec<Slot>,
-    members: BTreeMap<PeerId, Member>,
+    /// As many places as there were members at most; free ones are in `free`.
+    members: Vec<Member>,
+    free: Vec<Place>,
+    places: BTreeMap<PeerId, Place>,
+    /// Members of each wide prefix.
+    groups: BTreeMap<Prefix, usize>,
     census: Census,
     /// Emptied since the last refill.
     vacant: BTreeSet<usize>,
@@ -109,19 +89,20 @@ impl std::fmt::Debug for Memory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Memory")
             .field("slots", &self.slots.len())
-            .field("members", &self.members.len())
+            .field("members", &self.places.len())
             .finish_non_exhaustive()
     }
 }
 
 impl Memory {
-    /// An empty memory of `slots` slots (at least 1) with fresh seeds.
+    /// An empty memory of `slots` slots (1 to 65,535) with fresh seeds.
     pub(super) fn new(slots: usize, preset: AddressPreset, rng: &mut impl Rng) -> Self {
-        let slots: Vec<Slot> = (0..slots.max(1))
+        let slots: Vec<Slot> = (0..slots.clamp(1, usize::from(Place::MAX)))
             .map(|_| Slot {
-                seed: rng.random(),
-                holder: None,
+                seed: Seed::new(rng),
+                rank: Rank::default(),
                 uses: 0,
+                holder: None,
             })
             .collect();
         Self {
@@ -129,14 +110,12 @@ impl Memory {
             census: Census::new(slots.len(), rng),
             vacant: (0..slots.len()).collect(),
             slots,
-            members: BTreeMap::new(),
+            members: Vec::new(),
+            free: Vec::new(),
+            places: BTreeMap::new(),
+            groups: BTreeMap::new(),
             oldest: 0,
         }
-    }
-
-    fn ranked<'a>(&self, id: &'a [u8; 32], ip: IpAddr) -> Ranked<'a> {
-        let group = (self.preset != AddressPreset::Local).then(|| Group::of(ip, self.preset));
-        Ranked { group, id }
     }
 
     /// Number of slots.
@@ -148,130 +127,200 @@ impl Memory {
     /// Number of slots that hold a peer.
     #[must_use]
     pub fn filled(&self) -> usize {
-        (0..self.slots())
-            .filter(|slot| self.holder(*slot).is_some())
-            .count()
+        let held = |slot: &&Slot| slot.holder.is_some();
+        self.slots.iter().filter(held).count()
     }
 
     /// Number of distinct members.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.members.len()
+        self.places.len()
     }
 
     /// Whether nobody is in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.members.is_empty()
+        self.places.is_empty()
+    }
+
+    fn member(&self, peer: &PeerId) -> Option<&Member> {
+        self.members.get(usize::from(*self.places.get(peer)?))
     }
 
     /// The distinct members and the addresses they are ranked under, in order of id.
     pub fn members(&self) -> impl Iterator<Item = (PeerId, SocketAddr)> {
-        self.members
+        self.places
             .iter()
-            .map(|(peer, member)| (*peer, member.addr))
+            .map(|(peer, place)| (*peer, self.members[usize::from(*place)].addr))
     }
 
     /// The address a member is ranked under.
     #[must_use]
     pub fn addr_of(&self, peer: &PeerId) -> Option<SocketAddr> {
-        self.members.get(peer).map(|member| member.addr)
+        self.member(peer).map(|member| member.addr)
     }
 
     /// How many slots a peer holds.
     #[must_use]
     pub fn slots_of(&self, peer: &PeerId) -> usize {
-        self.members.get(peer).map_or(0, |member| member.slots)
+        self.member(peer).map_or(0, |member| member.slots)
     }
 
     /// Who holds a slot.
     pub(super) fn holder(&self, slot: usize) -> Option<PeerId> {
-        self.slots.get(slot)?.holder.map(|holder| holder.peer)
+        self.holding(slot).map(|(_, peer)| peer)
     }
 
-    /// All distinct members with the least use count of their slots.
-    pub(super) fn uses(&self) -> BTreeMap<PeerId, u64> {
-        let mut uses: BTreeMap<PeerId, u64> = BTreeMap::new();
+    /// Who holds a slot, and its place among the members: below [`places`](Self::places).
+    pub(super) fn holding(&self, slot: usize) -> Option<(usize, PeerId)> {
+        let place = usize::from(self.slots.get(slot)?.holder?);
+        Some((place, self.members.get(place)?.peer))
+    }
+
+    /// Places of members, the free ones included.
+    pub(super) fn places(&self) -> usize {
+        self.members.len()
+    }
+
+    /// All distinct members, in no particular order.
+    pub(super) fn turns(&self) -> Vec<Turn> {
+        let mut uses = vec![u64::MAX; self.members.len()];
         for slot in &self.slots {
-            if let Some(holder) = slot.holder {
-                let least = uses.entry(holder.peer).or_insert(slot.uses);
+            if let Some(place) = slot.holder {
+                let least = &mut uses[usize::from(place)];
                 *least = slot.uses.min(*least);
             }
         }
-        uses
+        let members = self.members.iter().zip(uses);
+        members
+            .filter(|(member, _)| member.slots > 0)
+            .map(|(member, uses)| Turn {
+                peer: member.peer,
+                uses,
+                visited: member.visited,
+            })
+            .collect()
     }
 
     /// Counts a visit to a member on all of its slots.
     pub(super) fn used(&mut self, peer: &PeerId) {
+        let Some(place) = self.places.get(peer).copied() else {
+            return;
+        };
         for slot in &mut self.slots {
-            if slot.holder.is_some_and(|holder| holder.peer == *peer) {
+            if slot.holder == Some(place) {
                 slot.uses = slot.uses.saturating_add(1);
             }
         }
     }
 
-    /// Whether a peer at this address would win a slot or a place in the census, were it proven.
-    #[must_use]
-    pub fn would_win(&self, id: &[u8; 32], addr: SocketAddr) -> bool {
-        let ranked = self.ranked(id, addr.ip());
-        let slot = self.slots.iter().any(|slot| match &slot.holder {
-            None => true,
-            Some(holder) => ranked.is_below(&slot.seed, &holder.rank),
-        });
-        slot || self.census.would_count(id)
+    /// Notes that a visit to a member was begun, or tried.
+    pub(super) fn visited(&mut self, peer: &PeerId, now: Instant) {
+        if let Some(place) = self.places.get(peer) {
+            self.members[usize::from(*place)].visited = Some(now);
+        }
     }
 
-    /// Offers a proven peer to every slot; returns how many it won. Only the book's word that a peer is proven may lead here.
-    pub(super) fn offer(&mut self, peer: PeerId, addr: SocketAddr) -> usize {
-        self.census.offer(&peer);
+    /// Whether a peer of these marks would win a slot or a place in the census, were it proven.
+    #[must_use]
+    pub fn would_win(&self, marks: &Marks) -> bool {
+        self.slots.iter().any(|slot| slot.is_won_by(marks)) || self.census.would_count(marks)
+    }
+
+    /// Offers a proven peer, of these marks at this address, to every slot; returns how many it won. Only the book's word that a
+    /// peer is proven may lead here.
+    pub(super) fn offer(&mut self, peer: PeerId, addr: SocketAddr, marks: &Marks) -> usize {
+        self.census.offer(&peer, marks);
         let mut won = 0;
         for index in 0..self.slots.len() {
-            won += usize::from(self.offer_to(index, peer, addr));
+            won += usize::from(self.offer_to(index, peer, addr, marks));
         }
         won
     }
 
-    fn offer_to(&mut self, index: usize, peer: PeerId, addr: SocketAddr) -> bool {
-        let ranked = self.ranked(peer.as_bytes(), addr.ip());
-        let slot = &mut self.slots[index];
-        let before = slot.holder;
-        if let Some(holder) = &before
-            && (holder.peer == peer || !ranked.is_below(&slot.seed, &holder.rank))
-        {
+    fn offer_to(&mut self, index: usize, peer: PeerId, addr: SocketAddr, marks: &Marks) -> bool {
+        // Who holds it already has the same marks, and is not below itself.
+        if !self.slots[index].is_won_by(marks) {
             return false;
         }
-        let rank = ranked.rank(&slot.seed);
-        slot.holder = Some(Holder { peer, rank });
+        let place = self.place_of(peer, addr);
+        self.members[usize::from(place)].slots += 1;
+        let slot = &mut self.slots[index];
+        slot.rank = marks.0.map(|mark| slot.seed.of(mark));
         slot.uses = 0;
-        self.vacant.remove(&index);
-        if let Some(holder) = before {
-            self.lose(&holder.peer);
+        match slot.holder.replace(place) {
+            Some(before) => self.lose(before),
+            None => {
+                self.vacant.remove(&index);
+            }
         }
-        let member = self
-            .members
-            .entry(peer)
-            .or_insert(Member { addr, slots: 0 });
-        member.slots += 1;
         true
     }
 
-    fn lose(&mut self, peer: &PeerId) {
-        if let Some(member) = self.members.get_mut(peer) {
-            member.slots = member.slots.saturating_sub(1);
-            if member.slots == 0 {
-                self.members.remove(peer);
+    /// The place of a member, made if it is none yet.
+    fn place_of(&mut self, peer: PeerId, addr: SocketAddr) -> Place {
+        if let Some(place) = self.places.get(&peer) {
+            return *place;
+        }
+        let member = Member {
+            peer,
+            addr,
+            slots: 0,
+            visited: None,
+        };
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.members[usize::from(place)] = member;
+                place
+            }
+            None => {
+                self.members.push(member);
+                // A newcomer is placed before the one it displaces goes, so there may be one more than there are slots.
+                Place::try_from(self.members.len() - 1).unwrap_or(Place::MAX)
+            }
+        };
+        self.places.insert(peer, place);
+        *self.groups.entry(self.wide(addr)).or_default() += 1;
+        place
+    }
+
+    /// A member has lost one slot.
+    fn lose(&mut self, place: Place) {
+        let member = &mut self.members[usize::from(place)];
+        member.slots = member.slots.saturating_sub(1);
+        if member.slots == 0 {
+            let (peer, addr) = (member.peer, member.addr);
+            self.forget(&peer, addr);
+        }
+    }
+
+    fn forget(&mut self, peer: &PeerId, addr: SocketAddr) {
+        if let Some(place) = self.places.remove(peer) {
+            self.members[usize::from(place)].slots = 0;
+            self.free.push(place);
+        }
+        let wide = self.wide(addr);
+        if let Some(count) = self.groups.get_mut(&wide) {
+            *count -= 1;
+            if *count == 0 {
+                self.groups.remove(&wide);
             }
         }
+    }
+
+    fn wide(&self, addr: SocketAddr) -> Prefix {
+        Group::of(addr.ip(), self.preset).wide
     }
 
     /// Takes a peer out of all of its slots and of the census. They stay empty until [`refill`](Self::refill).
     pub(super) fn remove(&mut self, peer: &PeerId) {
         self.census.remove(peer);
-        if self.members.remove(peer).is_none() {
+        let Some(place) = self.places.get(peer).copied() else {
             return;
-        }
+        };
+        self.forget(peer, self.members[usize::from(place)].addr);
         for (index, slot) in self.slots.iter_mut().enumerate() {
-            if slot.holder.is_some_and(|holder| holder.peer == *peer) {
+            if slot.holder == Some(place) {
                 slot.holder = None;
                 self.vacant.insert(index);
             }
@@ -284,15 +333,15 @@ impl Memory {
     }
 
     /// Ranks the proven peers anew for all empty slots.
-    pub(super) fn refill(&mut self, proven: impl Iterator<Item = (PeerId, SocketAddr)>) {
+    pub(super) fn refill(&mut self, proven: impl Iterator<Item = (PeerId, SocketAddr, Marks)>) {
         let vacant: Vec<usize> = self.vacant.iter().copied().collect();
         let census = self.census.has_vacant();
-        for (peer, addr) in proven {
+        for (peer, addr, marks) in proven {
             for index in &vacant {
-                self.offer_to(*index, peer, addr);
+                self.offer_to(*index, peer, addr, &marks);
             }
             if census {
-                self.census.offer(&peer);
+                self.census.offer(&peer, &marks);
             }
         }
     }
@@ -304,11 +353,12 @@ impl Memory {
         self.oldest = (self.oldest + 1) % self.slots.len();
         let slot = &mut self.slots[index];
         let holder = slot.holder.take()?;
-        slot.seed = rng.random();
+        slot.seed = Seed::new(rng);
         slot.uses = 0;
         self.vacant.insert(index);
-        self.lose(&holder.peer);
-        Some(holder.peer)
+        let peer = self.members[usize::from(holder)].peer;
+        self.lose(holder);
+        Some(peer)
     }
 
     /// The census.
@@ -319,31 +369,36 @@ impl Memory {
     /// Number of wide groups (/16, /32) among the members; 1 where there are no groups.
     #[must_use]
     pub fn group_count(&self) -> usize {
-        let wide = |member: &Member| Group::of(member.addr.ip(), self.preset).wide;
-        let groups: BTreeSet<Prefix> = self.members.values().map(wide).collect();
-        groups.len()
+        self.groups.len()
     }
 
     #[cfg(test)]
-    pub(super) fn check(&self) {
+    pub(super) fn check(&self, marks: &dyn Fn(&PeerId, SocketAddr) -> Marks) {
         let mut slots: BTreeMap<PeerId, usize> = BTreeMap::new();
         for (index, slot) in self.slots.iter().enumerate() {
-            match slot.holder {
+            match self.holder(index) {
                 Some(holder) => {
-                    *slots.entry(holder.peer).or_default() += 1;
-                    let addr = self.members[&holder.peer].addr;
-                    let ranked = self.ranked(holder.peer.as_bytes(), addr.ip());
-                    assert_eq!(ranked.rank(&slot.seed), holder.rank);
+                    *slots.entry(holder).or_default() += 1;
+                    let addr = self.addr_of(&holder).unwrap();
+                    let rank = marks(&holder, addr).0.map(|mark| slot.seed.of(mark));
+                    assert_eq!(rank, slot.rank);
                     assert!(!self.vacant.contains(&index));
                 }
                 None => assert!(self.vacant.contains(&index)),
             }
         }
         let counted: BTreeMap<PeerId, usize> = self
-            .members
-            .iter()
-            .map(|(peer, m)| (*peer, m.slots))
+            .places
+            .keys()
+            .map(|peer| (*peer, self.slots_of(peer)))
             .collect();
         assert_eq!(slots, counted);
+        assert_eq!(self.members.len(), self.places.len() + self.free.len());
+        assert!(self.members.len() <= self.slots.len() + 1);
+        let wide: BTreeSet<Prefix> = self.members().map(|(_, addr)| self.wide(addr)).collect();
+        assert!(self.groups.keys().eq(wide.iter()));
+        assert_eq!(self.groups.values().sum::<usize>(), self.len());
+        let turns: BTreeSet<PeerId> = self.turns().iter().map(|turn| turn.peer).collect();
+        assert!(turns.iter().eq(self.places.keys()));
     }
 }

@@ -5,6 +5,7 @@
 //! enters when it has been proven. A caller is dialled back before it is believed; its list only makes candidates.
 
 mod callers;
+mod draw;
 mod exchange;
 mod memory;
 mod serve;
@@ -189,8 +190,6 @@ pub struct Sampling {
     visits: BTreeMap<PeerId, Visit>,
     /// Requests without a reply yet, and how many records each asked for; as many as there are links.
     asked: BTreeMap<LinkId, u8>,
-    /// Last visit to a member; of members only.
-    visited: BTreeMap<PeerId, Instant>,
     young: Option<Young>,
     was_young: Option<Instant>,
     next_exchange: Option<Instant>,
@@ -214,7 +213,6 @@ impl Sampling {
             callers: callers::Callers::new(now, cx.rng),
             visits: BTreeMap::new(),
             asked: BTreeMap::new(),
-            visited: BTreeMap::new(),
             young: Some(Young::default()),
             was_young: None,
             next_exchange: None,
@@ -317,12 +315,12 @@ impl Sampling {
         self.age(book, cx);
     }
 
-    /// Brings the memory in line with the book: who was proven is offered, who is proven no more goes.
+    /// Brings the memory in line with the book: who was proven is offered, who is proven no more goes. Cheap when nothing has changed.
     fn absorb(&mut self, book: &mut Book, cx: &mut Cx<'_>) {
         let had = !self.view.is_empty();
         for peer in book.take_touched() {
-            match book.proven_addr(&peer) {
-                Some(addr) => {
+            match book.proven_marks(&peer) {
+                Some((addr, marks)) => {
                     if self
                         .view
                         .memory
@@ -331,18 +329,14 @@ impl Sampling {
                     {
                         self.view.memory.remove(&peer);
                     }
-                    cx.stats.sampling.slots_won += self.view.memory.offer(peer, addr) as u64;
+                    cx.stats.sampling.slots_won +=
+                        self.view.memory.offer(peer, addr, &marks) as u64;
                 }
                 None => self.view.forget(&peer),
             }
         }
         if self.view.memory.needs_refill() && book.proven_len() > 0 {
             self.view.memory.refill(book.proven_peers());
-        }
-        if self.visited.len() > self.view.memory.slots() {
-            let memory = &self.view.memory;
-            self.visited
-                .retain(|peer, _| memory.addr_of(peer).is_some());
         }
         if self.view.is_empty() {
             self.next_exchange = None;

@@ -1,12 +1,11 @@
 //! The push-pull exchange from the end that is called: whom to answer, and whom to believe.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use crypto::{PeerId, Verified};
 
 use super::Sampling;
-use super::exchange::open_end;
+use super::exchange::{open_end, repeats};
 use crate::cx::Cx;
 use crate::input::{Lane, LinkId};
 use crate::neighbors::{Code, Links};
@@ -59,13 +58,18 @@ impl Sampling {
                 }
             }
         }
-        let mut seen = BTreeSet::new();
-        for item in request.list.iter().take(cx.config.sampling.push) {
-            if !seen.insert(item.record.value.id) {
+        let pushed = &request.list[..request.list.len().min(cx.config.sampling.push)];
+        let repeats = repeats(pushed);
+        for (n, item) in pushed.iter().enumerate() {
+            if repeats >> n & 1 == 1 {
                 cx.stats.sampling.repeated += 1;
                 continue;
             }
-            match self.hear(peer, item, false, own, book, cx)? {
+            if self.is_of_clone(item, own, cx)? {
+                continue;
+            }
+            let known = book.version_of(&item.record.value.id);
+            match self.hear(peer, item, known, false, book, cx)? {
                 Some(Heard::New) => cx.stats.sampling.pushed += 1,
                 Some(Heard::Full) => cx.stats.sampling.pushed_over_room += 1,
                 _ => {}
@@ -123,9 +127,10 @@ impl Sampling {
         let (drawn, left_out) = self.callers.draw(cx.config.sampling.believed, cx.rng);
         cx.stats.sampling.callers_left_out += left_out as u64;
         for record in drawn {
-            let wins = record
-                .addrs()
-                .any(|(_, addr)| self.view.memory.would_win(record.signer().as_bytes(), addr));
+            let wins = record.addrs().any(|(_, addr)| {
+                let marks = book.marks(record.signer().as_bytes(), addr);
+                self.view.memory.would_win(&marks)
+            });
             if wins {
                 book.heard(record, 0, Source::Caller, cx);
             } else {
@@ -144,7 +149,7 @@ fn newer_than(
     book: &Book,
     links: &Links,
 ) -> Option<ListItem> {
-    let greeted = links.get(link).and_then(|link| link.newest.as_ref());
+    let greeted = links.get(link).and_then(|link| link.newest.as_deref());
     let known = book.record_of(caller).map(Verified::signed);
     let newest = greeted
         .into_iter()

@@ -135,10 +135,10 @@ impl View {
         rng: &mut impl Rng,
         now: Now,
     ) -> Vec<ListItem> {
-        let mut taken = BTreeSet::from([*to]);
-        let mut items = Vec::new();
-        let mut add = |peer: PeerId, items: &mut Vec<ListItem>| {
-            if taken.insert(peer)
+        let mut items = Vec::with_capacity(n);
+        let mut met = vec![false; self.memory.places()];
+        let add = |peer: PeerId, items: &mut Vec<ListItem>| {
+            if peer != *to
                 && let Some(item) = book.item_of(&peer, now)
             {
                 items.push(item);
@@ -148,7 +148,9 @@ impl View {
             if items.len() >= n {
                 return items;
             }
-            if let Some(peer) = self.memory.holder(slot) {
+            if let Some((place, peer)) = self.memory.holding(slot)
+                && !std::mem::replace(&mut met[place], true)
+            {
                 add(peer, &mut items);
             }
         }
@@ -158,7 +160,11 @@ impl View {
                 if items.len() >= n {
                     break;
                 }
-                if let Some(peer) = book.pick_proven(rng) {
+                if let Some(peer) = book.pick_proven(rng)
+                    && !items
+                        .iter()
+                        .any(|item| item.record.value.id == *peer.as_bytes())
+                {
                     add(peer, &mut items);
                 }
             }
@@ -182,7 +188,7 @@ impl super::Sampling {
 
 /// The numbers below `n` in random order, shuffled as far as they are taken.
 fn shuffled(n: usize, rng: &mut impl Rng) -> impl Iterator<Item = usize> {
-    let mut numbers: Vec<usize> = (0..n).collect();
+    let mut numbers: Vec<u16> = (0..=u16::MAX).take(n).collect();
     let mut at = 0;
     std::iter::from_fn(move || {
         if at >= numbers.len() {
@@ -191,6 +197,6 @@ fn shuffled(n: usize, rng: &mut impl Rng) -> impl Iterator<Item = usize> {
         let other = rng.random_range(at..numbers.len());
         numbers.swap(at, other);
         at += 1;
-        Some(numbers[at - 1])
+        Some(usize::from(numbers[at - 1]))
     })
 }

@@ -6,6 +6,7 @@
 
 pub mod adversary;
 pub mod cast;
+pub mod classic;
 pub mod measure;
 pub mod outcome;
 mod run;

@@ -5,7 +5,9 @@ use postcard::ser_flavors::Flavor;
 use serde::{Deserialize, Serialize};
 
 use super::message::{ListItem, MAX_RANGE_IDS, Message, RangeContent, Reconcile};
+use super::reader::Reader;
 use super::record::PeerRecord;
+use super::records::Carrier;
 use super::{VERSION, gossip, max_len, tag};
 
 /// Why bytes are no message. Everything but [`UnknownTag`](Self::UnknownTag) is the sender's fault and closes the link.
@@ -58,15 +60,17 @@ pub fn tag_of(frame: &[u8]) -> Option<u8> {
 #[must_use]
 pub fn encode(message: &Message) -> Bytes {
     match message {
-        Message::Hello(hello) => frame(tag::HELLO, hello),
-        Message::Accept(accept) => frame(tag::ACCEPT, accept),
+        Message::Hello(hello) => carried(tag::HELLO, &**hello, 0),
+        Message::Accept(accept) => carried(tag::ACCEPT, &**accept, 0),
         Message::Refuse(refuse) => frame(tag::REFUSE, refuse),
         Message::Ping(number) => frame(tag::PING, number),
         Message::Pong(number) => frame(tag::PONG, number),
         Message::NeighborRequest => frame(tag::NEIGHBOR_REQUEST, &()),
         Message::NeighborReply(refusal) => frame(tag::NEIGHBOR_REPLY, refusal),
-        Message::ExchangeRequest(request) => frame(tag::EXCHANGE_REQUEST, request),
-        Message::ExchangeReply(reply) => frame(tag::EXCHANGE_REPLY, reply),
+        Message::ExchangeRequest(request) => {
+            carried(tag::EXCHANGE_REQUEST, &**request, request.list.len())
+        }
+        Message::ExchangeReply(reply) => carried(tag::EXCHANGE_REPLY, &**reply, reply.list.len()),
         Message::Gossip(gossip) => {
             let payload: usize = gossip.entries.iter().map(|entry| entry.len() + 3).sum();
             let head = max_len(tag::GOSSIP) - crate::messages::MAX_BODY;
@@ -96,6 +100,14 @@ fn frame_sized<T: Serialize>(tag: u8, body: &T, capacity: usize) -> Bytes {
     postcard::to_extend(body, start).map_or_else(|_| Bytes::new(), Bytes::from)
 }
 
+/// A frame with a body of records, of which `listed` are in a list.
+fn carried<T: Carrier>(tag: u8, body: &T, listed: usize) -> Bytes {
+    let mut frame = Vec::with_capacity(256 + 160 * listed);
+    frame.extend_from_slice(&[VERSION, tag]);
+    body.write(&mut frame);
+    frame.into()
+}
+
 /// Decodes a frame: length by tag, body, nothing after it, canonical, then the rules of the message; cheap before costly.
 /// Entries of gossip share the memory of `frame`.
 ///
@@ -113,8 +125,8 @@ pub fn decode(frame: &Bytes) -> Result<Message, DecodeError> {
         return Err(DecodeError::TooLong { tag, len, max });
     }
     let message = match tag {
-        tag::HELLO => Message::Hello(body(bytes)?),
-        tag::ACCEPT => Message::Accept(body(bytes)?),
+        tag::HELLO => Message::Hello(carrier(bytes)?),
+        tag::ACCEPT => Message::Accept(carrier(bytes)?),
         tag::REFUSE => Message::Refuse(body(bytes)?),
         tag::PING => Message::Ping(body(bytes)?),
         tag::PONG => Message::Pong(body(bytes)?),
@@ -123,8 +135,8 @@ pub fn decode(frame: &Bytes) -> Result<Message, DecodeError> {
             Message::NeighborRequest
         }
         tag::NEIGHBOR_REPLY => Message::NeighborReply(body(bytes)?),
-        tag::EXCHANGE_REQUEST => Message::ExchangeRequest(body(bytes)?),
-        tag::EXCHANGE_REPLY => Message::ExchangeReply(body(bytes)?),
+        tag::EXCHANGE_REQUEST => Message::ExchangeRequest(carrier(bytes)?),
+        tag::EXCHANGE_REPLY => Message::ExchangeReply(carrier(bytes)?),
         tag::GOSSIP => Message::Gossip(Box::new(gossip::decode(frame, bytes)?)),
         tag::ANNOUNCE => Message::Announce(body(bytes)?),
         tag::GRAFT => Message::Graft(body(bytes)?),
@@ -136,6 +148,14 @@ pub fn decode(frame: &Bytes) -> Result<Message, DecodeError> {
     };
     check(&message)?;
     Ok(message)
+}
+
+/// As [`body`], for messages that carry records: nothing in it is accepted in a second spelling.
+fn carrier<T: Carrier>(bytes: &[u8]) -> Result<Box<T>, DecodeError> {
+    let mut reader = Reader(bytes);
+    let value = T::read(&mut reader)?;
+    reader.end()?;
+    Ok(Box::new(value))
 }
 
 /// Decodes a body that must be all of `bytes` and the one canonical encoding of its value.
@@ -158,7 +178,13 @@ impl Flavor for Compare<'_> {
     type Output = bool;
 
     fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.try_extend(&[byte])
+        match self.0.split_first() {
+            Some((expected, rest)) if *expected == byte => {
+                self.0 = rest;
+                Ok(())
+            }
+            _ => Err(postcard::Error::SerializeBufferFull),
+        }
     }
 
     fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {

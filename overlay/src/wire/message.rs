@@ -26,7 +26,7 @@ pub const MAX_RANGE_IDS: usize = 1024;
 pub type ShortId = [u8; 8];
 
 /// What the dialler wants the connection for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Short: an exchange, a check, a fetch.
     Visit,
@@ -35,7 +35,7 @@ pub enum Purpose {
 }
 
 /// First frame of the dialler.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
     /// Lowest wire version spoken.
     pub min_version: u8,
@@ -48,7 +48,6 @@ pub struct Hello {
     /// What the connection is for.
     pub purpose: Purpose,
     /// The dialler's own signed record.
-    #[serde(with = "super::record::signed")]
     pub record: Signed<PeerRecord>,
     /// The dialler's clock, milliseconds since the Unix epoch.
     pub unix_ms: u64,
@@ -59,7 +58,7 @@ pub struct Hello {
 }
 
 /// The acceptor's yes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accept {
     /// The wire version chosen.
     pub version: u8,
@@ -68,7 +67,6 @@ pub struct Accept {
     /// The purpose granted: a `Neighbor` may be granted as a `Visit` only.
     pub purpose: Purpose,
     /// The acceptor's own signed record.
-    #[serde(with = "super::record::signed")]
     pub record: Signed<PeerRecord>,
     /// The acceptor's clock, milliseconds since the Unix epoch.
     pub unix_ms: u64,
@@ -110,20 +108,18 @@ impl RetryAfter {
 }
 
 /// One record of an exchange list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListItem {
     /// The signed record.
-    #[serde(with = "super::record::signed")]
     pub record: Signed<PeerRecord>,
     /// Which of its addresses the sender has proved: bit 0 = IPv4, bit 1 = IPv6; at least one.
     pub proven: u8,
 }
 
 /// Push: the caller's short list (its own record travelled in its hello, or here when the link is older).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExchangeRequest {
     /// The caller's current record.
-    #[serde(with = "super::record::signed")]
     pub record: Signed<PeerRecord>,
     /// How many records the caller takes at most.
     pub want: u8,
@@ -132,10 +128,9 @@ pub struct ExchangeRequest {
 }
 
 /// Pull: proven records of the acceptor.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExchangeReply {
     /// The acceptor's current record.
-    #[serde(with = "super::record::signed")]
     pub record: Signed<PeerRecord>,
     /// Its list; empty when the caller calls too often.
     pub list: Bounded<ListItem, MAX_LIST>,

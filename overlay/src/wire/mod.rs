@@ -5,7 +5,9 @@ mod codec;
 mod gossip;
 mod header;
 mod message;
+mod reader;
 mod record;
+mod records;
 mod signature;
 pub mod tag;
 

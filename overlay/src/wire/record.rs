@@ -3,7 +3,6 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crypto::{Context, NetworkId, Signable};
-use serde::{Deserialize, Serialize};
 
 /// How long a record counts after it was issued, seconds (3 h).
 pub const RECORD_VALID_S: u64 = 3 * 60 * 60;
@@ -13,8 +12,7 @@ pub const RECORD_REISSUE_S: u64 = 30 * 60;
 pub const RECORD_AHEAD_S: u64 = 60;
 
 /// An IP address and port on the wire. An IPv4-mapped IPv6 address travels as IPv4; flow label and scope do not travel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "AddrLayout", into = "AddrLayout")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WireAddr(pub SocketAddr);
 
 /// A peer's record. No address = "do not dial me".
@@ -79,83 +77,4 @@ impl Signable for PeerRecord {
         body.extend_from_slice(&self.roles.to_le_bytes());
         body
     }
-}
-
-/// What travels of a [`WireAddr`].
-#[derive(Serialize, Deserialize)]
-enum AddrLayout {
-    V4([u8; 4], u16),
-    V6([u8; 16], u16),
-}
-
-impl From<WireAddr> for AddrLayout {
-    fn from(addr: WireAddr) -> Self {
-        match addr.0.ip().to_canonical() {
-            IpAddr::V4(ip) => Self::V4(ip.octets(), addr.0.port()),
-            IpAddr::V6(ip) => Self::V6(ip.octets(), addr.0.port()),
-        }
-    }
-}
-
-impl From<AddrLayout> for WireAddr {
-    fn from(layout: AddrLayout) -> Self {
-        Self(match layout {
-            AddrLayout::V4(ip, port) => (Ipv4Addr::from(ip), port).into(),
-            AddrLayout::V6(ip, port) => (Ipv6Addr::from(ip), port).into(),
-        })
-    }
-}
-
-/// How a signed record travels: as [`RecordLayout`], which is not what is signed.
-pub(super) mod signed {
-    use crypto::Signed;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    use super::{PeerRecord, RecordLayout};
-
-    pub(in crate::wire) fn serialize<S: Serializer>(
-        record: &Signed<PeerRecord>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        RecordLayout {
-            id: record.value.id,
-            version: record.value.version,
-            issued_unix_s: record.value.issued_unix_s,
-            ipv4: record.value.ipv4.map(|(ip, port)| (ip.octets(), port)),
-            ipv6: record.value.ipv6.map(|(ip, port)| (ip.octets(), port)),
-            roles: record.value.roles,
-            signature: record.signature,
-        }
-        .serialize(serializer)
-    }
-
-    pub(in crate::wire) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Signed<PeerRecord>, D::Error> {
-        let layout = RecordLayout::deserialize(deserializer)?;
-        Ok(Signed {
-            value: PeerRecord {
-                id: layout.id,
-                version: layout.version,
-                issued_unix_s: layout.issued_unix_s,
-                ipv4: layout.ipv4.map(|(ip, port)| (ip.into(), port)),
-                ipv6: layout.ipv6.map(|(ip, port)| (ip.into(), port)),
-                roles: layout.roles,
-            },
-            signature: layout.signature,
-        })
-    }
-}
-
-/// What travels of a signed record.
-#[derive(Serialize, Deserialize)]
-struct RecordLayout {
-    id: [u8; 32],
-    version: u64,
-    issued_unix_s: u64,
-    ipv4: Option<([u8; 4], u16)>,
-    ipv6: Option<([u8; 16], u16)>,
-    roles: u32,
-    #[serde(with = "super::signature")]
-    signature: [u8; 64],
 }

@@ -23,6 +23,35 @@ fn a_hole_is_waited_for_and_filled() {
     assert!(node.messages.pending.is_empty());
 }
 
+/// Its store was lost (it knows no earlier message of its own), or set back (it knows an older one than the last).
+#[test]
+fn an_author_that_begins_anew_is_delivered_in_order_without_a_wait() {
+    for prev in [0, 2] {
+        let mut node = Node::ready(Config::default());
+        for (seq, prev) in [(1, 0), (2, 1), (3, 2)] {
+            node.receive(&message(1, seq, prev), false);
+        }
+        node.deliveries();
+        let again = START * 1000;
+        node.receive(&message(1, again + 1, again), false);
+        node.receive(&message(1, again, prev), false);
+        node.receive(&message(1, again + 2, again + 1), false);
+        let delivered = node.delivered_seqs();
+        assert_eq!(delivered, [0, 1, 2].map(|n| (again + n, false)));
+        assert_eq!(node.messages.authors.held(), (0, 0));
+    }
+    // Only what names a message that nobody has waits, and only itself.
+    let mut node = Node::ready(Config::default());
+    node.receive(&message(1, 3, 0), false);
+    node.receive(&message(1, 100, 4), false);
+    node.receive(&message(1, 101, 100), false);
+    assert_eq!(node.delivered_seqs(), [(3, false)]);
+    node.wait(Duration::from_secs(2));
+    node.receive(&message(1, 102, 101), false);
+    let delivered = node.delivered_seqs();
+    assert_eq!(delivered, [(100, true), (101, false), (102, false)]);
+}
+
 #[test]
 fn a_hole_is_given_up_after_two_seconds_and_marked() {
     let mut node = Node::ready(Config::default());

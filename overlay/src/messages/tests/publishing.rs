@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 
+/// The first number of a node that starts at `START` and never ran before.
+const FIRST: u64 = START * 1000;
+
 fn bytes(size: usize) -> Bytes {
     vec![7; size].into()
 }
@@ -34,7 +37,7 @@ fn a_publish_is_delivered_and_passed_on_at_once_and_acknowledged_when_durable() 
         .signed
         .verify(&network, &mut node.bench.keys)
         .unwrap();
-    assert_eq!((header.seq, header.prev_seq, header.count), (1, 0, 2));
+    assert_eq!((header.seq, header.prev_seq, header.count), (FIRST, 0, 2));
     node.store();
     let published = node.published();
     assert_eq!(published[0].0, Token(5));
@@ -46,7 +49,7 @@ fn a_publish_is_delivered_and_passed_on_at_once_and_acknowledged_when_durable() 
     // The next one names it.
     node.publish(6, vec![bytes(3)]);
     let next = node.deliveries();
-    assert_eq!((next[0].seq, next[0].cursor), (2, 3));
+    assert_eq!((next[0].seq, next[0].cursor), (FIRST + 1, 3));
 }
 
 #[test]
@@ -103,7 +106,7 @@ fn payloads_that_do_not_fit_one_body_make_several_messages() {
     let lengths: Vec<_> = deliveries.iter().map(|d| d.payload.len()).collect();
     assert_eq!(lengths, sizes);
     let seqs: Vec<_> = deliveries.iter().map(|d| d.seq).collect();
-    assert_eq!(seqs, [1, 1, 2, 3, 3, 3, 4]);
+    assert_eq!(seqs, [0, 0, 1, 2, 2, 2, 3].map(|n| FIRST + n));
     node.messages.note_neighbors(&accepted[0].id, 2);
     node.messages.note_neighbors(&accepted[1].id, 1);
     node.store();
@@ -163,7 +166,7 @@ fn own_publishes_are_validated_first() {
     assert_eq!(accepted.len(), 1);
     assert_eq!(
         node.messages.publishes.seqs.next(),
-        2,
+        FIRST + 1,
         "no number was wasted"
     );
     assert!(node.messages.publishes.is_idle());
@@ -219,7 +222,7 @@ fn deliveries_that_wait_for_the_store_are_capped() {
 #[test]
 fn our_own_key_on_a_message_we_never_signed_stops_publishing() {
     // A number of the future; a number of this run on another message; a number of an earlier run beside ours.
-    for (seq, after_restart) in [(9, false), (1, false), (1, true)] {
+    for (seq, after_restart) in [(FIRST + 9, false), (FIRST, false), (FIRST, true)] {
         let mut node = Node::ready(Config::default());
         node.publish(1, vec![bytes(1)]);
         node.store();
@@ -229,7 +232,7 @@ fn our_own_key_on_a_message_we_never_signed_stops_publishing() {
         }
         node.events.clear();
         node.receive(&message(0, seq, 0), false);
-        node.receive(&message(0, 77, 0), false);
+        node.receive(&message(0, FIRST + 77, 0), false);
         let clones = node
             .events
             .iter()
@@ -256,10 +259,100 @@ fn our_own_message_of_a_run_that_crashed_is_no_clone() {
     };
     node.receive_from(9, *gossip, true);
     assert!(!node.messages.is_cloned());
-    assert_eq!(node.delivered_seqs(), [(1, false)]);
+    assert_eq!(node.delivered_seqs(), [(FIRST, false)]);
     node.publish(2, vec![bytes(1)]);
     let next = node.deliveries();
-    assert!(next[0].seq >= 4097, "{}", next[0].seq);
+    assert_eq!(next[0].seq, FIRST + 4096);
+}
+
+#[test]
+fn a_date_well_after_our_start_tells_a_clone_whose_numbers_are_below_ours() {
+    // (dated after the start, seconds by which the clock was set forward since, whether it is a clone)
+    for (dated_ms, set_s, clone) in [
+        (AHEAD_MS, 0, false),
+        (AHEAD_MS + 1, 0, true),
+        // A clock that was an hour behind at the start: older messages are dated after that start.
+        (3_600_000 + AHEAD_MS, 3600, false),
+        (3_600_000 + AHEAD_MS + 1, 3600, true),
+    ] {
+        let mut node = Node::ready(Config::default());
+        node.bench.now.unix_ms += set_s * 1000;
+        node.wait(Duration::from_secs(300));
+        node.receive(&dated(0, FIRST - 5, START + dated_ms), true);
+        assert_eq!(node.messages.is_cloned(), clone, "{dated_ms} {set_s}");
+    }
+}
+
+/// Publishes `n` messages and lets a second pass; returns their gossip.
+fn run_of(node: &mut Node, n: u64) -> Vec<Gossip> {
+    for token in 0..n {
+        node.publish(token, vec![bytes(1)]);
+        node.store();
+    }
+    node.wait(Duration::from_secs(1));
+    let accepted = node.messages.take_accepted();
+    assert_eq!(accepted.len() as u64, n);
+    let frames = accepted.into_iter().map(|accepted| accepted.frame);
+    frames
+        .map(|frame| match wire::decode(&frame) {
+            Ok(Message::Gossip(gossip)) => *gossip,
+            other => panic!("no gossip: {other:?}"),
+        })
+        .collect()
+}
+
+/// A store is lost, or set back to an earlier state, while the key stays: no number names two messages, and the messages
+/// of the earlier runs are taken when they come round.
+#[test]
+fn a_store_that_is_lost_or_set_back_brings_no_number_twice() {
+    let config = || Config {
+        reserve: 512,
+        ..Config::default()
+    };
+    let mut node = Node::ready(config());
+    let mut earlier = run_of(&mut node, 3);
+    let backup = node.stored.clone();
+    // Past the numbers that the backup has reserved.
+    earlier.extend(run_of(&mut node, 2000));
+    node = node.restart(0);
+    node.store();
+    earlier.extend(run_of(&mut node, 3));
+    let mut used: BTreeSet<u64> = earlier.iter().map(|g| g.signed.value.seq).collect();
+    assert_eq!(used.len(), 2006);
+    for rows in [&[][..], &backup] {
+        let mut again = Node::at(config(), &restored(rows), node.bench.now);
+        again.store();
+        let (first, rest) = earlier.split_at(2);
+        for gossip in first {
+            again.receive_from(9, gossip.clone(), true);
+        }
+        again.messages.take_accepted();
+        for gossip in run_of(&mut again, 3) {
+            assert!(used.insert(gossip.signed.value.seq), "used twice");
+        }
+        for gossip in rest {
+            again.receive_from(9, gossip.clone(), true);
+        }
+        assert!(!again.messages.is_cloned());
+        assert_eq!(again.bench.stats.messages.equivocations, 0);
+        assert_eq!(again.messages.decided().logged(), 2006 + 3);
+        node.bench.advance(Duration::from_secs(1));
+    }
+}
+
+#[test]
+fn a_clock_that_goes_back_does_not_lower_the_numbers() {
+    let mut node = Node::ready(Config::default());
+    let mut last = run_of(&mut node, 3).pop().unwrap().signed.value.seq;
+    for _ in 0..3 {
+        node.bench.now.unix_ms -= 3_600_000;
+        node = node.restart(0);
+        node.store();
+        for gossip in run_of(&mut node, 3) {
+            assert!(gossip.signed.value.seq > last);
+            last = gossip.signed.value.seq;
+        }
+    }
 }
 
 proptest! {

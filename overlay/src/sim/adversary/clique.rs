@@ -111,15 +111,18 @@ impl Clique {
             if self.targets.len() >= MAX_TARGETS {
                 return;
             }
-            let Ok(peer) = PeerId::from_bytes(&record.value.id) else {
+            // Most are known, and to check a key is dear.
+            let id = &record.value.id;
+            if self.ids.contains(id) || self.known.contains(id) {
                 continue;
-            };
+            }
             let Some((_, addr)) = record.value.addrs().next() else {
                 continue;
             };
-            if self.ids.contains(&peer) || !self.known.insert(peer) {
+            let Ok(peer) = PeerId::from_bytes(id) else {
                 continue;
-            }
+            };
+            self.known.insert(peer);
             self.targets.push((peer, addr));
             if self.old.len() < MAX_OLD {
                 self.old.push(ListItem { record, proven: 1 });
