@@ -13,7 +13,8 @@ use super::suite::{SUMMARY, SuiteSummary};
 use super::{numbers, summary, words};
 
 /// What a short table shows; a report may have any of them.
-const SHORT: [&str; 15] = [
+const SHORT: [&str; 16] = [
+    "violations",
     "share",
     "out",
     "isolated",

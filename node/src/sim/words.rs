@@ -148,6 +148,12 @@ const KNOWN: [(&str, &str, Unit, &str); 37] = [
         "From the moment a fault was noticed until every survivor had its links again and all hung together.",
     ),
     (
+        "violations",
+        "Broken invariants",
+        Number,
+        "How often something was seen that must never happen, whatever happens in a run. 0, or the run has found a fault.",
+    ),
+    (
         "detect_seconds",
         "Time to notice",
         Seconds,

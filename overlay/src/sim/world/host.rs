@@ -2,26 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use crypto::{EntryId, Identity, PeerId};
 use rand::rngs::ChaCha12Rng;
 
 use super::disk::Disk;
 use super::end::End;
-use super::event::{Causes, Event, Sink, What};
-use super::ground::{DIAL_TIMEOUT, Ground, HANDSHAKE, IDLE_TIMEOUT};
+use super::event::{Causes, Sink, What};
+use super::ground::{DIAL_TIMEOUT, Ground, HANDSHAKE};
 use super::player::Player;
 use super::streams::{Purpose, stream};
 use super::time::Time;
 use super::uplink::Uplink;
-use crate::action::{Action, Event as News, Key as RowKey, Receipt, Row};
+use crate::action::{Receipt, Row};
 use crate::input::{Input, LinkId, Lost, Token};
-
-/// Rows are durable after this long: one group commit.
-const COMMIT: Duration = Duration::from_millis(5);
-/// Reading a row takes this long.
-const LOAD: Duration = Duration::from_millis(1);
+use crate::sim::invariants::Guard;
 
 /// What a host sent and received on the wire, bytes with all headers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,18 +74,21 @@ pub struct Host {
     pub(super) disk: Disk,
     pub(super) ends: BTreeMap<LinkId, End>,
     pub(super) traffic: Traffic,
-    deliveries: Vec<Delivered>,
-    receipts: Vec<(Time, Receipt)>,
+    pub(super) deliveries: Vec<Delivered>,
+    pub(super) receipts: Vec<(Time, Receipt)>,
     pub(super) hash: u64,
     pub(super) handled: u64,
     pub(super) causes: Causes,
     /// Everything waits until then.
     stalled_until: Option<Time>,
     backlog: Vec<What>,
-    doom: Option<Doom>,
+    pub(super) doom: Option<Doom>,
+    died_at: Option<Time>,
+    woke_at: Option<Time>,
+    pub(super) guard: Guard,
     pub(super) next_link: u64,
-    timer: Option<Time>,
-    rows: Vec<(Token, Row)>,
+    pub(super) timer: Option<Time>,
+    pub(super) rows: Vec<(Token, Row)>,
     pub(super) uplink: Uplink,
     pub(super) path: ChaCha12Rng,
 }
@@ -114,6 +112,9 @@ impl Host {
             stalled_until: None,
             backlog: Vec::new(),
             doom: None,
+            died_at: None,
+            woke_at: None,
+            guard: Guard::default(),
             next_link: 0,
             timer: None,
             rows: Vec::new(),
@@ -197,6 +198,18 @@ impl Host {
         self.stalled_until
     }
 
+    /// When it last died, if it did.
+    #[must_use]
+    pub const fn died_at(&self) -> Option<Time> {
+        self.died_at
+    }
+
+    /// When it last moved again after it had stood still, if it did.
+    #[must_use]
+    pub const fn woke_at(&self) -> Option<Time> {
+        self.woke_at
+    }
+
     /// Starts with a player; `now` is its first moment.
     pub(super) fn start(
         &mut self,
@@ -208,12 +221,17 @@ impl Host {
         self.starts += 1;
         self.started_at = now;
         self.player = Some(player);
+        let node = match &self.player {
+            Some(Player::Node(node)) if !self.who.hostile => Some(&**node),
+            _ => None,
+        };
+        self.guard.begin(node);
         self.tell(Input::Timeout, now, ground, sink);
     }
 
     /// Power off: what was not durable is gone, and nobody is told. The other ends notice by their idle timeout.
-    pub(super) fn crash(&mut self) -> Vec<(u32, LinkId)> {
-        self.player = None;
+    pub(super) fn crash(&mut self, now: Time) -> Vec<(u32, LinkId)> {
+        self.died_at = self.player.take().map(|_| now).or(self.died_at);
         self.rows.clear();
         self.timer = None;
         self.stalled_until = None;
@@ -336,6 +354,7 @@ impl Host {
     /// The stall is over.
     fn resume(&mut self, now: Time, ground: &Ground, sink: &mut Sink<'_>) {
         self.stalled_until = None;
+        self.woke_at = Some(now);
         for what in std::mem::take(&mut self.backlog) {
             self.happen(what, now, ground, sink);
         }
@@ -354,163 +373,5 @@ impl Host {
     /// Dies with the next rows that are on their way to its disk, or not after all.
     pub(super) fn doom(&mut self, doom: Option<Doom>) {
         self.doom = doom;
-    }
-
-    /// Gives the player one input and carries out what comes of it.
-    pub(super) fn tell(&mut self, input: Input, now: Time, ground: &Ground, sink: &mut Sink<'_>) {
-        self.note(&input, now);
-        let Some(player) = self.player.as_mut() else {
-            return;
-        };
-        self.handled += 1;
-        player.handle(ground.now(now), input);
-        // What a close leads to is an input of its own, and no input comes before the last action of another has been taken.
-        let mut closed = Vec::new();
-        while let Some(action) = self.player.as_mut().and_then(Player::poll_action) {
-            self.execute(action, &mut closed, now, ground, sink);
-        }
-        self.set_timer(now, ground, sink);
-        for (link, code) in closed {
-            self.close(link, code, now, ground, sink);
-        }
-    }
-
-    /// Sees to it that the player is woken when it wants to be.
-    fn set_timer(&mut self, now: Time, ground: &Ground, sink: &mut Sink<'_>) {
-        let wake = self.player.as_ref().and_then(Player::next_timeout);
-        if let Some(wake) = wake {
-            let at = Time::default()
-                .after(wake.saturating_duration_since(ground.start))
-                // Deadlines are kept in nanoseconds: wake after, not before.
-                .after(Duration::from_micros(1))
-                .max(now);
-            if self.timer.is_none_or(|timer| at < timer) {
-                self.timer = Some(at);
-                let key = self.causes.at(at);
-                sink.push(
-                    key,
-                    Event {
-                        to: self.index,
-                        what: What::Wake,
-                    },
-                );
-            }
-        }
-    }
-
-    /// Mixes an input into the hash of all that happened here.
-    fn note(&mut self, input: &Input, now: Time) {
-        let mut mix = |word: u64| {
-            self.hash = (self.hash ^ word)
-                .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-                .rotate_left(29);
-        };
-        mix(now.0);
-        match input {
-            Input::Frame { link, lane, bytes } => {
-                mix(link.0 ^ (*lane as u64) << 56);
-                mix(bytes.len() as u64);
-                for chunk in bytes.chunks(8) {
-                    let mut word = [0; 8];
-                    word[..chunk.len()].copy_from_slice(chunk);
-                    mix(u64::from_le_bytes(word));
-                }
-            }
-            Input::Connected { link, .. } => mix(1 << 40 ^ link.0),
-            Input::Disconnected { link, .. } => mix(2 << 40 ^ link.0),
-            Input::DialFailed { dial, .. } => mix(3 << 40 ^ dial.0),
-            Input::Lane { link, .. } => mix(4 << 40 ^ link.0),
-            Input::Persisted { token } => mix(5 << 40 ^ token.0),
-            Input::Loaded { token, .. } => mix(6 << 40 ^ token.0),
-            Input::Verdict { token, .. } => mix(7 << 40 ^ token.0),
-            Input::Command(_) => mix(8 << 40),
-            Input::Timeout => mix(9 << 40),
-        }
-    }
-
-    fn execute(
-        &mut self,
-        action: Action,
-        closed: &mut Vec<(LinkId, u32)>,
-        now: Time,
-        ground: &Ground,
-        sink: &mut Sink<'_>,
-    ) {
-        match action {
-            Action::Send { link, lane, bytes } => self.send(link, lane, bytes, now, ground, sink),
-            Action::Dial { dial, peer, target } => {
-                self.dial(dial, peer, target, now, ground, sink);
-            }
-            Action::Close { link, code } => {
-                if let Some(end) = self.ends.get_mut(&link) {
-                    end.closing = true;
-                }
-                closed.push((link, code));
-            }
-            Action::Persist { token, row } => {
-                if self.rows.is_empty() {
-                    let start = self.starts;
-                    self.later(COMMIT, What::Commit { start }, now, sink);
-                }
-                self.rows.push((token, row));
-            }
-            Action::Load {
-                token,
-                key: RowKey::Message(id),
-            } => {
-                let row = self.disk.body(&id).cloned().map(Row::Message);
-                self.answer(LOAD, Input::Loaded { token, row }, now, sink);
-            }
-            Action::Emit(News::Delivered(delivery)) => {
-                self.deliveries.push(Delivered {
-                    at: now,
-                    start: self.starts,
-                    entry: delivery.id,
-                });
-            }
-            Action::Emit(News::Published {
-                result: Ok(receipt),
-                ..
-            }) => self.receipts.push((now, receipt)),
-            Action::Emit(_) => {}
-        }
-    }
-
-    pub(super) fn later(&mut self, delay: Duration, what: What, now: Time, sink: &mut Sink<'_>) {
-        let key = self.causes.at(now.after(delay));
-        sink.push(
-            key,
-            Event {
-                to: self.index,
-                what,
-            },
-        );
-    }
-
-    pub(super) fn answer(&mut self, delay: Duration, input: Input, now: Time, sink: &mut Sink<'_>) {
-        let (start, input) = (self.starts, Box::new(input));
-        self.later(delay, What::Answer { start, input }, now, sink);
-    }
-
-    pub(super) fn commit(&mut self, now: Time, ground: &Ground, sink: &mut Sink<'_>) {
-        let Some((token, _)) = self.rows.last() else {
-            return;
-        };
-        let token = *token;
-        let doom = self.doom.take();
-        if doom != Some(Doom::Before) {
-            for (_, row) in std::mem::take(&mut self.rows) {
-                self.disk.apply(row);
-            }
-        }
-        if doom.is_some() {
-            let at = now.after(IDLE_TIMEOUT);
-            for (host, link) in self.crash() {
-                let reason = Lost::TimedOut;
-                self.post(host, What::Cut { link, reason }, at, sink);
-            }
-            return;
-        }
-        self.tell(Input::Persisted { token }, now, ground, sink);
     }
 }

@@ -12,6 +12,7 @@ mod ground;
 mod host;
 mod player;
 mod shard;
+mod step;
 pub mod streams;
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,7 @@ use shard::Shard;
 use streams::{Purpose, WORLD, stream};
 use time::Due;
 
+use super::invariants::Guard;
 use super::scenario::Scenario;
 use crate::input::{Input, LinkId, Lost, Now};
 use crate::restored::Restored;
@@ -48,6 +50,7 @@ pub struct World {
     time: Time,
     causes: Causes,
     splits: u32,
+    healed_at: Option<Time>,
     keep_peers: bool,
 }
 
@@ -76,6 +79,7 @@ impl World {
             time: Time::default(),
             causes: Causes::new(WORLD),
             splits: 0,
+            healed_at: None,
             keep_peers: scenario.restarts(),
         }
     }
@@ -218,8 +222,8 @@ impl World {
 
     /// Power off, without a word: what was not durable is lost, and the other ends of its connections notice by their idle timeout.
     pub fn crash(&mut self, index: usize) {
-        let at = self.time.after(IDLE_TIMEOUT);
-        for (host, link) in self.host_mut(index).crash() {
+        let (now, at) = (self.time, self.time.after(IDLE_TIMEOUT));
+        for (host, link) in self.host_mut(index).crash(now) {
             let reason = Lost::TimedOut;
             self.schedule(host, What::Cut { link, reason }, at);
         }
@@ -286,8 +290,37 @@ impl World {
 
     /// Ends all splits; what waited on connections that still live is sent.
     pub fn heal(&mut self) {
-        self.ground.split = None;
+        if self.ground.split.take().is_some() {
+            self.healed_at = Some(self.time);
+        }
         self.release();
+    }
+
+    /// Whether the network is split now.
+    #[must_use]
+    pub const fn is_split(&self) -> bool {
+        self.ground.split.is_some()
+    }
+
+    /// When the last split ended, if there was one.
+    #[must_use]
+    pub const fn healed_at(&self) -> Option<Time> {
+        self.healed_at
+    }
+
+    /// What the invariants keep about a host, after a look at everything.
+    pub(in crate::sim) fn guard_of(&mut self, index: usize) -> &mut Guard {
+        let host = self.host_mut(index);
+        if let Some(Player::Node(node)) = &host.player {
+            host.guard.look(node);
+        }
+        &mut host.guard
+    }
+
+    /// A disk that lost everything.
+    #[cfg(test)]
+    pub(in crate::sim) fn wipe(&mut self, index: usize) {
+        self.host_mut(index).disk = disk::Disk::new(true);
     }
 
     /// Sends what waits and is not blocked now.
