@@ -109,8 +109,8 @@ pub struct Config {
     pub parallel_opened: usize,
     /// The fast start ends when this many answered exchanges ...
     pub settle_answers: usize,
-    /// ... together brought fewer candidates that would win a slot than this. With 8 lists of 64 a yield of 2 means that about 98 % of a
-    /// thousand peers have been heard of; the rest comes with time. One barren answer, or a few from liars, end nothing.
+    /// ... together brought fewer candidates that would win a slot than this. With 16 lists of 64 a yield of 2 means that about 99 % of a
+    /// thousand peers have been heard of; the rest comes with time. A few barren answers, or a third of them from liars, end nothing.
     pub settle_found: u32,
     /// The fast start lasts at least so long from its first exchange, so that a crowd of joiners finds each other.
     pub young_least: Duration,
@@ -149,8 +149,8 @@ impl Default for Config {
             period: Duration::from_secs(10),
             fast_period: Duration::from_millis(250),
             parallel: 4,
-            parallel_opened: 8,
-            settle_answers: 8,
+            parallel_opened: 4,
+            settle_answers: 16,
             settle_found: 2,
             young_least: Duration::from_secs(2),
             young_most: Duration::from_secs(300),
