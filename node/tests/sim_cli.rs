@@ -175,6 +175,15 @@ fn two_reports_are_compared() {
         sim(&["compare", &old, &old, "--check"]).status.code(),
         Some(0)
     );
+    // A smaller share is better; the other way round it is a regression.
+    assert_eq!(
+        sim(&["compare", &old, &new, "--worse"]).status.code(),
+        Some(0)
+    );
+    let output = sim(&["compare", &new, &old, "--worse"]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stderr).expect("text");
+    assert!(text.contains("nat: share worse than tolerated"), "{text}");
     let text = fails(&["compare", &old, &path(dir.path(), "none.json")], 1);
     assert!(text.contains("none.json: cannot be read"), "{text}");
 }

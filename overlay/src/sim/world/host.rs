@@ -7,10 +7,11 @@ use std::time::Duration;
 use crypto::{Identity, PeerId};
 use rand::rngs::ChaCha12Rng;
 
+use super::cost::HANDSHAKE;
 use super::disk::Disk;
 use super::end::End;
 use super::event::{Causes, Event, Sink, What};
-use super::ground::{Ground, HANDSHAKE};
+use super::ground::Ground;
 use super::player::Player;
 use super::streams::{Purpose, stream};
 use super::time::Time;
@@ -265,7 +266,7 @@ impl Host {
                     self.tell(Input::Frame { link, lane, bytes }, now, ground, sink);
                 }
             }
-            What::Cut { link, reason } => self.lose(link, reason, now, ground, sink),
+            What::Cut { link, reason } => self.cut(link, reason, now, ground, sink),
             What::IdleCut { link, split } => {
                 let blocked = |end: &End| {
                     !ground.reaches(self.index, end.host) || !ground.reaches(end.host, self.index)

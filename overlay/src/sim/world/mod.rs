@@ -4,6 +4,7 @@
 //! see `shard`. Faults act between windows, on the world as a whole.
 
 mod connections;
+pub mod cost;
 mod disk;
 mod end;
 mod event;
