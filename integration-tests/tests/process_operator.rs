@@ -137,3 +137,20 @@ fn lagged(node: &Daemon) -> u64 {
     let value = line.split(' ').next_back().expect("a value");
     value.parse().expect("a number")
 }
+
+#[test]
+fn a_node_under_the_lowest_ceilings_works() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let free = Daemon::start(&program(), &dir.path().join("free"), &[]);
+    let low = program()
+        .env("VOUCHSAFE_LIMITS_MAX_UPLOAD", "16KiB")
+        .env("VOUCHSAFE_LIMITS_MAX_DOWNLOAD", "16KiB")
+        .env("VOUCHSAFE_LIMITS_MAX_MEMORY", "64MiB")
+        .env("VOUCHSAFE_LIMITS_MAX_LINKS", "18");
+    let low = Daemon::start(&low, &dir.path().join("low"), &["--seed", &free.seed()]);
+    for (from, to) in [(&low, &free), (&free, &low)] {
+        let id = from.run("publish", &["lines", "there and back"]).ok();
+        let entries = to.start_command("subscribe", &["lines", "--from", "start", "--json"]);
+        while !entries.line().expect("it comes").contains(id.trim()) {}
+    }
+}
