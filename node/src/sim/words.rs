@@ -32,7 +32,7 @@ pub(crate) struct Words {
 use Unit::{Bytes, BytesPerSecond, Fraction, Links, Nodes, Number, PerSecond, Ratio, Seconds};
 
 /// In the order of tables; names that are not here follow by the alphabet. Curves and distributions of the same name mean the same.
-const KNOWN: [(&str, &str, Unit, &str); 37] = [
+const KNOWN: [(&str, &str, Unit, &str); 38] = [
     (
         "share",
         "Adversary's share of memories",

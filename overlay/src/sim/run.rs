@@ -16,7 +16,8 @@ use super::scenario::{Adversary, Happening, Scenario, ScenarioError};
 use super::talk::Talk;
 use super::watch::Watch;
 use super::world::streams::{Purpose, WORLD, seed_of, stream};
-use super::world::{Player, Time, World};
+use super::world::{Doom, Player, Time, World};
+use crate::input::Now;
 use crate::overlay::Overlay;
 
 /// Hostile nodes bring together what they know this often, simulated seconds.
@@ -295,6 +296,15 @@ impl<'a> Run<'a> {
     }
 
     fn player(&self, index: usize) -> Result<Player, ScenarioError> {
+        self.player_at(index, self.world.now())
+    }
+
+    /// The player of a host whose clock shows `now` when it starts.
+    pub(in crate::sim) fn player_at(
+        &self,
+        index: usize,
+        now: Now,
+    ) -> Result<Player, ScenarioError> {
         let host = self.world.host(index);
         if host.who().hostile && self.has_puppets() {
             return Ok(Player::Other(Box::new(self.new_puppet(index))));
@@ -307,7 +317,7 @@ impl<'a> Run<'a> {
             self.world.network(),
             config,
             seed,
-            self.world.now(),
+            now,
             self.world.restored(index),
         )
         .map_err(|error| ScenarioError {
@@ -327,8 +337,20 @@ impl<'a> Run<'a> {
                     self.crashed.push(index);
                 }
             }
+            Happening::CrashInCommit { fraction } => {
+                for index in self.draw(fraction) {
+                    let doom = if self.fate.random() {
+                        Doom::Before
+                    } else {
+                        Doom::After
+                    };
+                    self.world.doom(index, Some(doom));
+                    self.crashed.push(index);
+                }
+            }
             Happening::Restart => {
                 for index in std::mem::take(&mut self.crashed) {
+                    self.world.doom(index, None);
                     self.start(index)?;
                 }
             }

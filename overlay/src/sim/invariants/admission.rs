@@ -24,13 +24,16 @@ pub(super) fn check(node: &Overlay, bounds: &Bounds, moment: &Moment, found: &mu
     }
 }
 
+/// The prefix of an address at some level.
+type PrefixOf<'a> = &'a dyn Fn(&IpAddr) -> Prefix;
+
 fn crowd(what: &str, ips: Vec<IpAddr>, bounds: &Bounds, moment: &Moment, found: &mut Found) {
     let caps = bounds.crowd;
     if ips.len() <= caps.per_addr {
         return;
     }
     let group = |ip: &IpAddr| Group::of(*ip, bounds.preset);
-    let levels: [(&str, usize, &dyn Fn(&IpAddr) -> Prefix); 3] = [
+    let levels: [(&str, usize, PrefixOf<'_>); 3] = [
         ("address", caps.per_addr, &|ip| host_of(*ip)),
         ("narrow group", caps.per_group, &|ip| group(ip).narrow),
         ("wide group", caps.per_wide_group, &|ip| group(ip).wide),

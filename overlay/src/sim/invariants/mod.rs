@@ -29,8 +29,6 @@ use crate::input::{Input, Now};
 use crate::overlay::Overlay;
 
 pub(in crate::sim) use caps::Bounds;
-#[cfg(test)]
-pub(in crate::sim) use connected::HEAL;
 
 /// Steps of a host between two looks at what costs next to nothing to look at.
 const LIGHT_EVERY: u32 = 16;

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use crypto::Identity;
+use rand::rngs::ChaCha12Rng;
+use rand::{RngExt as _, SeedableRng as _};
 
 use super::*;
 use crate::config::AddressPreset;
@@ -12,7 +14,7 @@ use crate::input::{Command, Token};
 use crate::neighbors::Code;
 use crate::sim::cast::Cast;
 use crate::sim::run::Run;
-use crate::sim::scenario::{Addresses, Adversary};
+use crate::sim::scenario::{Addresses, Adversary, Event, Happening};
 use crate::sim::world::Player;
 
 fn scenario(nodes: usize) -> Scenario {
@@ -402,9 +404,16 @@ fn a_sequence_number_used_twice() {
     let mut run = sound(&scenario, 20.0);
     publish(&mut run, 4, "one");
     assert_eq!(go(&mut run, 40.0), []);
+    // Without its store a node begins at the number of microseconds that its clock shows: the clock is set back to the first start.
+    let started = run.world.host(4).started_at();
     run.world.crash(4);
     run.world.wipe(4);
-    run.start(4).expect("a sound scenario");
+    let set_back = Now {
+        unix_ms: run.world.unix_ms_at(started),
+        ..run.world.now()
+    };
+    let player = run.player_at(4, set_back).expect("a sound scenario");
+    run.world.start(4, player);
     publish(&mut run, 4, "another");
     let violations = go(&mut run, 80.0);
     assert!(violations.iter().all(|v| v.invariant == "numbers"));
@@ -431,4 +440,78 @@ fn what_is_described_is_bounded_and_all_is_counted() {
     assert_eq!(outcome.violations.len(), MAX_OF_RUN);
     assert!(outcome.violations[0].contains("node 3, memory: "));
     assert!(outcome.metrics["violations"] >= 500.0);
+}
+
+/// Faults of every kind at random moments of four minutes, in bad weather, while messages are published; then they end.
+fn chaos(seed: u64) -> Scenario {
+    let mut fate = ChaCha12Rng::seed_from_u64(seed);
+    let mut events = Vec::new();
+    for _ in 0..10 {
+        let fraction = fate.random_range(0.05..0.4);
+        let what = match fate.random_range(0..6) {
+            0 => Happening::Crash { fraction },
+            1 => Happening::CrashInCommit { fraction },
+            2 => Happening::Restart,
+            3 => Happening::Stall {
+                fraction,
+                for_s: fate.random_range(1.0..40.0),
+            },
+            4 => Happening::Partition {
+                groups: vec![fraction, 1.0 - fraction],
+                one_way: fate.random(),
+            },
+            _ => Happening::Heal,
+        };
+        let at_s = fate.random_range(20.0..260.0);
+        events.push(Event { at_s, what });
+    }
+    for what in [Happening::Restart, Happening::Heal] {
+        events.push(Event {
+            at_s: FAULTS_END,
+            what,
+        });
+    }
+    events.sort_by(|a, b| a.at_s.total_cmp(&b.at_s));
+    Scenario {
+        nodes: 24,
+        byzantine: 0.1,
+        adversary: Adversary::Flood,
+        force: 3.0,
+        duration_s: FAULTS_END + connected::HEAL.as_secs_f64() + 30.0,
+        measure_every_s: 10.0,
+        join_s: 2.0,
+        loss: 0.05,
+        duplicate: 0.02,
+        reorder: 0.05,
+        events,
+        ..Scenario::default()
+    }
+}
+
+/// When the last fault ends, seconds.
+const FAULTS_END: f64 = 300.0;
+
+#[test]
+fn after_chaos_the_network_is_one_again_within_the_bound() {
+    for seed in 1..=2 {
+        let scenario = chaos(seed);
+        scenario.check().expect("a sound scenario");
+        let mut run = Run::new(&scenario, seed, 1);
+        run.plan();
+        let honest = scenario.nodes - scenario.hostile();
+        for n in 1..=12 {
+            go(&mut run, 22.0 * f64::from(n));
+            let author = n as usize % honest;
+            if run.world.host(author).node().is_some() {
+                publish(&mut run, author, &format!("{seed}:{n}"));
+            }
+        }
+        assert_eq!(go(&mut run, scenario.duration_s), [], "seed {seed}");
+        let outcome = run.watch.finish(&run.world, &scenario, &run.checker);
+        let metric = |name: &str| outcome.metrics[name];
+        assert_eq!(metric("alive"), honest as f64, "seed {seed}");
+        assert_eq!(metric("largest_component"), 1.0, "seed {seed}");
+        let heal = metric("heal_seconds");
+        assert!(heal <= connected::HEAL.as_secs_f64(), "seed {seed}: {heal}");
+    }
 }

@@ -2,17 +2,15 @@
 
 use rand::RngExt as _;
 
+use super::cost::{CLOSE, HANDSHAKE, SILENT_DIAL};
 use super::end::End;
 use super::event::{Event, Sink, Syn, What};
-use super::ground::{DIAL_TIMEOUT, Ground, HANDSHAKE, IDLE_TIMEOUT, SILENT_DIAL};
+use super::ground::{DIAL_TIMEOUT, Ground, IDLE_TIMEOUT};
 use super::host::Host;
 use super::time::Time;
 use crate::action::Target;
 use crate::input::{DialError, DialId, Input, LinkId, Lost};
 use crypto::PeerId;
-
-/// A packet that closes a connection, bytes on the wire.
-const PACKET_CLOSE: usize = 28 + 13 + 16 + 6;
 
 impl Host {
     pub(super) fn dial(
@@ -157,6 +155,22 @@ impl Host {
         }
     }
 
+    /// The other end closed a connection, or nothing came on it for too long.
+    pub(super) fn cut(
+        &mut self,
+        link: LinkId,
+        reason: Lost,
+        now: Time,
+        ground: &Ground,
+        sink: &mut Sink<'_>,
+    ) {
+        if reason != Lost::TimedOut && self.ends.contains_key(&link) {
+            self.traffic.into += CLOSE.0 as u64;
+            self.traffic.out += CLOSE.1 as u64;
+        }
+        self.lose(link, reason, now, ground, sink);
+    }
+
     /// A connection is gone at this end.
     pub(super) fn lose(
         &mut self,
@@ -188,13 +202,14 @@ impl Host {
         ground: &Ground,
         sink: &mut Sink<'_>,
     ) {
-        self.traffic.out += PACKET_CLOSE as u64;
-        let at = if ground.reaches(self.index, host) {
+        self.traffic.out += CLOSE.0 as u64;
+        let (at, reason) = if ground.reaches(self.index, host) {
+            self.traffic.into += CLOSE.1 as u64;
             let delay = ground.delay_us(self.index, host, &mut self.path);
             // Jitter must not let the close overtake frames: twice the way covers it.
-            Time(now.0 + 2 * delay)
+            (Time(now.0 + 2 * delay), reason)
         } else {
-            now.after(IDLE_TIMEOUT)
+            (now.after(IDLE_TIMEOUT), Lost::TimedOut)
         };
         self.post(host, What::Cut { link: far, reason }, at, sink);
     }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use rand::RngExt as _;
 
+use super::cost::PACKET;
 use super::event::{Sink, What};
-use super::ground::{Ground, PACKET};
+use super::ground::Ground;
 use super::host::Host;
 use super::time::Time;
 use crate::input::{Input, Lane, LinkId};

@@ -6,10 +6,11 @@ use std::net::SocketAddr;
 use crypto::{EntryId, Identity, PeerId};
 use rand::rngs::ChaCha12Rng;
 
+use super::cost::HANDSHAKE;
 use super::disk::Disk;
 use super::end::End;
 use super::event::{Causes, Sink, What};
-use super::ground::{DIAL_TIMEOUT, Ground, HANDSHAKE};
+use super::ground::{DIAL_TIMEOUT, Ground};
 use super::player::Player;
 use super::streams::{Purpose, stream};
 use super::time::Time;
@@ -309,7 +310,7 @@ impl Host {
                     self.tell(Input::Frame { link, lane, bytes }, now, ground, sink);
                 }
             }
-            What::Cut { link, reason } => self.lose(link, reason, now, ground, sink),
+            What::Cut { link, reason } => self.cut(link, reason, now, ground, sink),
             What::IdleCut { link, split } => {
                 let blocked = |end: &End| {
                     !ground.reaches(self.index, end.host) || !ground.reaches(end.host, self.index)

@@ -4,6 +4,7 @@
 //! see `shard`. Faults act between windows, on the world as a whole.
 
 mod connections;
+pub mod cost;
 mod disk;
 mod end;
 mod event;
@@ -94,6 +95,12 @@ impl World {
     #[must_use]
     pub fn now(&self) -> Now {
         self.ground.now(self.time)
+    }
+
+    /// What the clock showed then.
+    #[cfg(test)]
+    pub(in crate::sim) fn unix_ms_at(&self, time: Time) -> u64 {
+        self.ground.now(time).unix_ms
     }
 
     /// The seed of all streams.
