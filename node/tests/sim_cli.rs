@@ -36,7 +36,7 @@ fn the_list_names_every_scenario() {
     }
     let output = sim(&["list", "--json"]);
     let text = String::from_utf8(output.stdout).expect("text");
-    assert_eq!(text.lines().count(), 13);
+    assert_eq!(text.lines().count(), 14);
     for line in text.lines() {
         let entry: serde_json::Value = serde_json::from_str(line).expect("JSON");
         assert!(

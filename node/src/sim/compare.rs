@@ -13,7 +13,8 @@ use super::suite::{SUMMARY, SuiteSummary};
 use super::{numbers, summary, tolerance, words};
 
 /// What a short table shows; a report may have any of them.
-const SHORT: [&str; 16] = [
+const SHORT: [&str; 17] = [
+    "violations",
     "share",
     "out",
     "isolated",

@@ -28,7 +28,8 @@ const fn more(amount: f64, part: f64) -> Tolerance {
 }
 
 /// The figures that are judged. A p-value, or a ratio whose best value is 1, is not: its scenario's bars hold it.
-pub(crate) const JUDGED: [(&str, Tolerance); 14] = [
+pub(crate) const JUDGED: [(&str, Tolerance); 15] = [
+    ("violations", less(0.0, 0.0)),
     ("share", less(0.03, 0.0)),
     ("out", less(0.05, 0.0)),
     ("share_peak", less(0.03, 0.0)),

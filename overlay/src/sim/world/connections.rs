@@ -64,21 +64,19 @@ impl Host {
 
     /// Somebody dials this host.
     pub(super) fn accept(&mut self, syn: Syn, now: Time, ground: &Ground, sink: &mut Sink<'_>) {
-        let delay = ground.delay_us(self.index, syn.from, &mut self.path);
-        let failed = |reason| What::DialFailed {
-            start: syn.from_start,
-            dial: syn.dial,
-            reason,
-        };
         let answers = self.player.is_some() && !self.who.undialable;
         if !answers || !ground.reaches(self.index, syn.from) {
-            let at = Time(now.0 + delay).max(Time(now.0).after(DIAL_TIMEOUT));
-            return self.post(syn.from, failed(DialError::Unreachable), at, sink);
+            return self.ignore(&syn, now, sink);
         }
         self.traffic.into += HANDSHAKE.0 as u64;
         self.traffic.out += HANDSHAKE.1 as u64;
+        let delay = ground.delay_us(self.index, syn.from, &mut self.path);
         if self.id() != syn.wants {
-            let what = failed(DialError::WrongIdentity);
+            let what = What::DialFailed {
+                start: syn.from_start,
+                dial: syn.dial,
+                reason: DialError::WrongIdentity,
+            };
             return self.post(syn.from, what, Time(now.0 + delay), sink);
         }
         self.next_link += 1;
@@ -107,6 +105,16 @@ impl Host {
         self.later(rtt, What::Established { link }, now, sink);
     }
 
+    /// Whoever dials hears nothing until it gives up.
+    pub(super) fn ignore(&mut self, syn: &Syn, now: Time, sink: &mut Sink<'_>) {
+        let what = What::DialFailed {
+            start: syn.from_start,
+            dial: syn.dial,
+            reason: DialError::Unreachable,
+        };
+        self.post(syn.from, what, now.after(DIAL_TIMEOUT), sink);
+    }
+
     /// Tells the core of an inbound connection, unless it knows.
     pub(super) fn announce(
         &mut self,
@@ -129,6 +137,22 @@ impl Host {
             rtt: ground.round_trip(self.index, end.host),
         };
         self.tell(input, now, ground, sink);
+    }
+
+    /// The player closes a connection, after everything it sent on it before.
+    pub(super) fn close(
+        &mut self,
+        link: LinkId,
+        code: u32,
+        now: Time,
+        ground: &Ground,
+        sink: &mut Sink<'_>,
+    ) {
+        if let Some(end) = self.ends.get(&link) {
+            let (host, far) = (end.host, end.far);
+            self.lose(link, Lost::ClosedByUs, now, ground, sink);
+            self.cut_far(host, far, Lost::ClosedByPeer(code), now, ground, sink);
+        }
     }
 
     /// The other end closed a connection, or nothing came on it for too long.

@@ -20,6 +20,8 @@ pub(super) struct End {
     pub(super) dialed: bool,
     /// The core has been told of it.
     pub(super) announced: bool,
+    /// The core has closed it and sends nothing more on it.
+    pub(super) closing: bool,
     /// When the last frame of each lane arrives: streams are in order.
     pub(super) arrives: [Time; 5],
     /// Bytes that count against each lane's capacity.
@@ -49,6 +51,7 @@ impl End {
             addr,
             dialed,
             announced: false,
+            closing: false,
             arrives: [now; 5],
             used: [0; 5],
             draining: 0,

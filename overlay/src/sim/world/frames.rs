@@ -22,7 +22,7 @@ impl Host {
         ground: &Ground,
         sink: &mut Sink<'_>,
     ) {
-        let Some(end) = self.ends.get_mut(&link) else {
+        let Some(end) = self.ends.get_mut(&link).filter(|end| !end.closing) else {
             return;
         };
         let size = bytes.len() + crate::cx::FRAME_OVERHEAD;
