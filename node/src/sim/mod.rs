@@ -17,6 +17,7 @@ mod setting;
 mod stats;
 pub(crate) mod suite;
 mod summary;
+mod tolerance;
 mod watch;
 mod words;
 mod world;

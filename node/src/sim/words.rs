@@ -32,7 +32,7 @@ pub(crate) struct Words {
 use Unit::{Bytes, BytesPerSecond, Fraction, Links, Nodes, Number, PerSecond, Ratio, Seconds};
 
 /// In the order of tables; names that are not here follow by the alphabet. Curves and distributions of the same name mean the same.
-const KNOWN: [(&str, &str, Unit, &str); 43] = [
+const KNOWN: [(&str, &str, Unit, &str); 44] = [
     (
         "share",
         "Adversary's share of memories",
@@ -176,6 +176,12 @@ const KNOWN: [(&str, &str, Unit, &str); 43] = [
         "Time to heal",
         Seconds,
         "From the moment a fault was noticed until every survivor had its links again and all hung together.",
+    ),
+    (
+        "violations",
+        "Broken invariants",
+        Number,
+        "How often something was seen that must never happen, whatever happens in a run. 0, or the run has found a fault.",
     ),
     (
         "detect_seconds",

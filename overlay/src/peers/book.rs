@@ -342,7 +342,7 @@ impl Book {
     fn outweighs(&self, entry: &Entry, addr: SocketAddr, now: Instant) -> bool {
         let age = now.saturating_duration_since(entry.proven);
         age < self.config.proof_valid / 2
-            && entry.failures == 0
+            && entry.failures() == 0
             && (entry.is_listed() || !lists(&entry.record, addr))
     }
 
@@ -413,7 +413,13 @@ impl Book {
     /// Dials to this proven peer that failed in a row.
     #[must_use]
     pub fn failures_of(&self, peer: &PeerId) -> u32 {
-        self.proven.get(peer).map_or(0, |entry| entry.failures)
+        self.proven.get(peer).map_or(0, Entry::failures)
+    }
+
+    /// Number of proven peers whose last dial failed.
+    #[must_use]
+    pub fn failing(&self) -> usize {
+        self.proven.failing()
     }
 
     /// All proven peers with their proven addresses and what they are ranked by there, in no particular order.
@@ -450,7 +456,7 @@ impl Book {
     pub fn item_of(&self, peer: &PeerId, now: Now) -> Option<ListItem> {
         let entry = self.proven.get(peer)?;
         let proven = entry.bit()?;
-        if entry.failures > 0 || !entry.record.is_current(now.unix_ms / 1000) {
+        if entry.failures() > 0 || !entry.record.is_current(now.unix_ms / 1000) {
             return None;
         }
         Some(ListItem {

@@ -170,6 +170,12 @@ impl Book {
         None
     }
 
+    /// The candidate of a raw key.
+    #[must_use]
+    pub fn candidate_of(&self, id: &[u8; 32]) -> Option<PeerId> {
+        self.candidates.get(id).map(|c| c.record.signer())
+    }
+
     /// Returns a candidate that could not be dialled now.
     pub fn put_back(&mut self, peer: &PeerId) {
         self.candidates.put_back(peer);
@@ -306,11 +312,8 @@ impl Book {
     }
 
     fn note_failure(&mut self, peer: &PeerId, cx: &mut Cx<'_>) {
-        let Some(entry) = self.proven.get_mut(peer) else {
-            return;
-        };
-        entry.failures = entry.failures.saturating_add(1);
-        if entry.failures >= self.config.dead_after.max(1) {
+        let failures = self.proven.failed(peer);
+        if failures.is_some_and(|failures| failures >= self.config.dead_after.max(1)) {
             cx.stats.peers.died += 1;
             self.drop_proven(peer);
         }
@@ -318,6 +321,10 @@ impl Book {
 
     /// A random archived peer that is neither proven now nor being dialled nor at rest; fair over groups first.
     pub fn archived(&self, cx: &mut Cx<'_>) -> Option<(PeerId, SocketAddr)> {
+        // Everyone proven is in the archive while it has room: when they are as many, all are proven.
+        if self.archive.has_all() && self.proven.len() >= self.archive.len() {
+            return None;
+        }
         // A bounded number of draws: most of the archive may be proven or at rest.
         for _ in 0..16 {
             let entry = self.archive.pick(cx.rng)?;

@@ -986,6 +986,8 @@ proptest! {
             }
             book.expire(&mut bench.cx());
             book.candidates.check();
+            let failing = book.proven_peers().filter(|(peer, ..)| book.failures_of(peer) > 0);
+            prop_assert_eq!(failing.count(), book.failing());
             let me = peer(0);
             prop_assert!(!book.is_proven(&me) && book.record_of(&me).is_none());
             prop_assert!(book.heard_len() <= 12 && book.proven_len() <= 10 && book.archived_len() <= 9);

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use crypto::{PeerId, Verified};
 
+use super::young::Young;
 use super::{Sampling, Stage, Visit};
 use crate::action::Target;
 use crate::cx::Cx;
@@ -85,7 +86,8 @@ impl Sampling {
                 | DialPurpose::Archive
         );
         let room = self.visits.len() < cx.config.sampling.parallel_opened;
-        if meant || (room && (asked_and_left || self.is_young())) {
+        let rich = self.young.as_ref().is_some_and(Young::is_rich);
+        if meant || (room && (asked_and_left || rich)) {
             self.visits.remove(&peer);
             self.ask(link, peer, own, book, cx);
         }
@@ -99,6 +101,9 @@ impl Sampling {
         links: &Links,
         cx: &mut Cx<'_>,
     ) {
+        if let Some(young) = &mut self.young {
+            young.give_up_lost(book);
+        }
         self.next_exchange = Some(self.next_tick(cx));
         let parallel = cx.config.sampling.parallel.max(1);
         // One visit a period, but two under way, so that one silent member does not stop the clock.
@@ -214,7 +219,7 @@ impl Sampling {
         }
         cx.stats.sampling.exchanges += 1;
         if let Some(young) = &mut self.young {
-            young.since.get_or_insert(cx.now.mono);
+            young.begun(cx.now.mono);
         }
         self.asked.insert(link, want);
         self.begin(peer, Stage::Asked(link), cx);
@@ -305,15 +310,22 @@ impl Sampling {
             }
             let record = &item.record.value;
             let known = book.version_of(&record.id);
-            let wins = known.is_some()
-                || record.addrs().any(|(bit, addr)| {
-                    item.proven & bit != 0
-                        && self.view.memory.would_win(&book.marks(&record.id, addr))
-                });
+            let winning = record
+                .addrs()
+                .filter(|(bit, _)| known.is_none() && item.proven & bit != 0)
+                .map(|(_, addr)| (addr, book.marks(&record.id, addr)))
+                .find(|(_, marks)| self.would_win(marks));
+            let wins = known.is_some() || winning.is_some();
             let heard = self.hear(from, item, known, wins, book, cx)?;
-            if heard == Some(Heard::New) && wins {
+            if let Some((addr, marks)) = winning
+                && heard == Some(Heard::New)
+            {
                 cx.stats.sampling.pulled_winners += 1;
                 found += 1;
+                if let (Some(young), Some(peer)) = (&mut self.young, book.candidate_of(&record.id))
+                {
+                    young.hope(peer, addr, &marks);
+                }
             }
         }
         Ok(found)
@@ -384,22 +396,6 @@ impl Sampling {
             Source::List { from, wins },
             cx,
         )))
-    }
-
-    /// Whether the fast start goes on, or begins anew.
-    fn judge_yield(&mut self, found: usize, cx: &mut Cx<'_>) {
-        let config = &cx.config.sampling;
-        cx.stats.sampling.barren += u64::from(found == 0);
-        if let Some(young) = &mut self.young {
-            young.barren = if found == 0 { young.barren + 1 } else { 0 };
-            return;
-        }
-        let rested = self
-            .was_young
-            .is_none_or(|at| cx.now.mono.saturating_duration_since(at) >= config.young_again);
-        if rested && found >= (self.view.len() / 4).max(4) {
-            self.begin_again(cx);
-        }
     }
 }
 

@@ -127,12 +127,18 @@ impl Sampling {
         let (drawn, left_out) = self.callers.draw(cx.config.sampling.believed, cx.rng);
         cx.stats.sampling.callers_left_out += left_out as u64;
         for record in drawn {
-            let wins = record.addrs().any(|(_, addr)| {
-                let marks = book.marks(record.signer().as_bytes(), addr);
-                self.view.memory.would_win(&marks)
-            });
-            if wins {
-                book.heard(record, 0, Source::Caller, cx);
+            let peer = record.signer();
+            let winning = record
+                .addrs()
+                .map(|(_, addr)| (addr, book.marks(peer.as_bytes(), addr)))
+                .find(|(_, marks)| self.would_win(marks));
+            if let Some((addr, marks)) = winning {
+                let heard = book.heard(record, 0, Source::Caller, cx);
+                if let Some(young) = &mut self.young
+                    && heard == Heard::New
+                {
+                    young.hope(peer, addr, &marks);
+                }
             } else {
                 cx.stats.sampling.callers_ranked_out += 1;
             }

@@ -15,6 +15,7 @@ use super::scenario::{self, Adversary, Scenario, ScenarioError};
 use super::talk::{Talk, record_of};
 use super::world::streams::{Purpose, seed_of, stream};
 use super::world::{Actor, Player, START_UNIX_MS, World};
+use crate::input::Now;
 use crate::overlay::Overlay;
 use crate::wire::{MAX_LIST, PeerRecord, RECORD_REISSUE_S};
 
@@ -45,11 +46,11 @@ pub(super) struct Roles<'a> {
 }
 
 impl Roles<'_> {
-    /// The player of host number `index`, as it starts.
+    /// The player of host number `index`, as it starts; a node's clock shows `now`.
     ///
     /// # Errors
     /// The settings of a node contradict each other.
-    pub(super) fn player(&self, index: usize) -> Result<Player, ScenarioError> {
+    pub(super) fn player(&self, index: usize, now: Now) -> Result<Player, ScenarioError> {
         let hostile = self.world.host(index).who().hostile && has_adversary(self.scenario);
         let cyclon = self.scenario.player == scenario::Player::Cyclon;
         let actor: Box<dyn Actor> = match self.scenario.player {
@@ -58,7 +59,7 @@ impl Roles<'_> {
                 Box::new(self.shuffler(index, Some(self.clique.clone())))
             }
             _ if hostile => Box::new(self.puppet(index)),
-            scenario::Player::Overlay => return self.node(index),
+            scenario::Player::Overlay => return self.node(index, now),
             scenario::Player::NaiveCap => Box::new(self.naive_cap(index)),
             scenario::Player::Cyclon | scenario::Player::Healer | scenario::Player::Swapper => {
                 Box::new(self.shuffler(index, None))
@@ -67,7 +68,7 @@ impl Roles<'_> {
         Ok(Player::Other(actor))
     }
 
-    fn node(&self, index: usize) -> Result<Player, ScenarioError> {
+    fn node(&self, index: usize, now: Now) -> Result<Player, ScenarioError> {
         let host = self.world.host(index);
         let config = self.cast.config(index, self.world);
         let purpose = Purpose::Core(host.starts());
@@ -77,7 +78,7 @@ impl Roles<'_> {
             self.world.network(),
             config,
             seed,
-            self.world.now(),
+            now,
             self.world.restored(index),
         )
         .map_err(|error| ScenarioError {

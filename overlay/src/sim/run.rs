@@ -10,12 +10,14 @@ use rand::seq::SliceRandom as _;
 
 use super::adversary::{Clique, Puppet};
 use super::cast::Cast;
+use super::invariants::Checker;
 use super::outcome::{Outcome, Progress};
 use super::roles::{self, Roles};
 use super::scenario::{Happening, Scenario, ScenarioError};
 use super::watch::Watch;
 use super::world::streams::{Purpose, WORLD, stream};
-use super::world::{Player, Time, World};
+use super::world::{Doom, Player, Time, World};
+use crate::input::Now;
 
 /// Hostile nodes bring together what they know this often, simulated seconds.
 const CONSPIRE_S: f64 = 5.0;
@@ -39,13 +41,14 @@ enum Step {
 
 /// One run under way.
 #[derive(Debug)]
-struct Run<'a> {
+pub(super) struct Run<'a> {
     scenario: &'a Scenario,
     cast: Cast<'a>,
-    world: World,
+    pub(super) world: World,
     steps: BTreeMap<(Time, u64), Step>,
     number: u64,
-    watch: Watch,
+    pub(super) watch: Watch,
+    pub(super) checker: Checker,
     crashed: Vec<usize>,
     fate: ChaCha12Rng,
     clique: Arc<Clique>,
@@ -64,33 +67,12 @@ pub fn run(
     scenario.check()?;
     let mut run = Run::new(scenario, seed, threads);
     run.plan();
-    let end = Time::from_seconds(scenario.duration_s);
-    while let Some(entry) = run.steps.first_entry() {
-        if entry.key().0 > end {
-            break;
-        }
-        let ((at, _), step) = entry.remove_entry();
-        run.world.run_until(at);
-        let measured = matches!(step, Step::Measure);
-        run.step(step)?;
-        if measured {
-            progress(Progress {
-                simulated_s: run.world.time().seconds(),
-                of_s: scenario.duration_s,
-                events: run.world.events(),
-                alive: run
-                    .world
-                    .hosts()
-                    .filter(|host| host.player().is_some())
-                    .count(),
-            });
-        }
-    }
-    Ok(run.watch.finish(&run.world, scenario))
+    run.until(Time::from_seconds(scenario.duration_s), progress)?;
+    Ok(run.finish())
 }
 
 impl<'a> Run<'a> {
-    fn new(scenario: &'a Scenario, seed: u64, threads: usize) -> Self {
+    pub(super) fn new(scenario: &'a Scenario, seed: u64, threads: usize) -> Self {
         let cast = Cast::new(scenario, seed);
         let mut world = World::new(scenario, seed, threads);
         let honest = scenario.nodes - scenario.hostile();
@@ -109,10 +91,50 @@ impl<'a> Run<'a> {
             steps: BTreeMap::new(),
             number: 0,
             watch: Watch::new(seed, victims.into_iter().collect::<BTreeSet<_>>()),
+            checker: Checker::default(),
             crashed: Vec::new(),
             fate,
             clique,
         }
+    }
+
+    /// Carries out everything that is due up to `end`, and lets time pass until then.
+    pub(super) fn until(
+        &mut self,
+        end: Time,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<(), ScenarioError> {
+        while let Some(entry) = self.steps.first_entry() {
+            if entry.key().0 > end {
+                break;
+            }
+            let ((at, _), step) = entry.remove_entry();
+            self.world.run_until(at);
+            let measured = matches!(step, Step::Measure);
+            self.step(step)?;
+            if measured {
+                progress(self.progress());
+            }
+        }
+        self.world.run_until(end);
+        Ok(())
+    }
+
+    fn progress(&self) -> Progress {
+        Progress {
+            simulated_s: self.world.time().seconds(),
+            of_s: self.scenario.duration_s,
+            events: self.world.events(),
+            alive: self
+                .world
+                .hosts()
+                .filter(|host| host.player().is_some())
+                .count(),
+        }
+    }
+
+    fn finish(self) -> Outcome {
+        self.watch.finish(&self.world, self.scenario, &self.checker)
     }
 
     fn at(&mut self, seconds: f64, step: Step) {
@@ -122,7 +144,7 @@ impl<'a> Run<'a> {
     }
 
     /// Everything that is known beforehand.
-    fn plan(&mut self) {
+    pub(super) fn plan(&mut self) {
         let order = self.cast.start_order();
         let later = order.len().saturating_sub(self.scenario.seeds).max(1);
         for (place, index) in order.into_iter().enumerate() {
@@ -169,12 +191,20 @@ impl<'a> Run<'a> {
                 self.conspire();
                 self.at(now + CONSPIRE_S, Step::Conspire);
             }
-            Step::Measure => self.watch.measure(&mut self.world, self.scenario),
+            Step::Measure => self.measure(),
         }
         Ok(())
     }
 
-    fn start(&mut self, index: usize) -> Result<(), ScenarioError> {
+    /// Takes figures and looks at all invariants.
+    pub(super) fn measure(&mut self) {
+        self.watch.measure(&mut self.world, self.scenario);
+        self.checker
+            .inspect(&mut self.world, self.scenario, self.watch.ids());
+    }
+
+    /// Starts a host, unless it is up, with what its disk holds.
+    pub(super) fn start(&mut self, index: usize) -> Result<(), ScenarioError> {
         if self.world.host(index).player().is_some() {
             return Ok(());
         }
@@ -226,13 +256,22 @@ impl<'a> Run<'a> {
     }
 
     fn player(&self, index: usize) -> Result<Player, ScenarioError> {
+        self.player_at(index, self.world.now())
+    }
+
+    /// The player of a host whose clock shows `now` when it starts.
+    pub(in crate::sim) fn player_at(
+        &self,
+        index: usize,
+        now: Now,
+    ) -> Result<Player, ScenarioError> {
         let roles = Roles {
             scenario: self.scenario,
             cast: &self.cast,
             world: &self.world,
             clique: &self.clique,
         };
-        roles.player(index)
+        roles.player(index, now)
     }
 
     fn happen(&mut self, what: Happening) -> Result<(), ScenarioError> {
@@ -243,8 +282,20 @@ impl<'a> Run<'a> {
                     self.crashed.push(index);
                 }
             }
+            Happening::CrashInCommit { fraction } => {
+                for index in self.draw(fraction) {
+                    let doom = if self.fate.random() {
+                        Doom::Before
+                    } else {
+                        Doom::After
+                    };
+                    self.world.doom(index, Some(doom));
+                    self.crashed.push(index);
+                }
+            }
             Happening::Restart => {
                 for index in std::mem::take(&mut self.crashed) {
+                    self.world.doom(index, None);
                     self.start(index)?;
                 }
             }

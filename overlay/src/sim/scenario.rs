@@ -183,6 +183,12 @@ pub enum Happening {
         /// 0 to 1.
         fraction: f64,
     },
+    /// A fraction of the honest nodes dies, each while its next rows are on their way to its disk: before they are on it, or after
+    /// but before the node hears so, by chance.
+    CrashInCommit {
+        /// 0 to 1.
+        fraction: f64,
+    },
     /// Those that crashed start again with what they had stored.
     Restart,
     /// A fraction of the honest nodes stands still for a while.
@@ -417,7 +423,9 @@ impl Event {
             return wrong("at_s lies within the duration");
         }
         match &self.what {
-            Happening::Crash { fraction } | Happening::Stall { fraction, .. }
+            Happening::Crash { fraction }
+            | Happening::CrashInCommit { fraction }
+            | Happening::Stall { fraction, .. }
                 if !(0.0..=1.0).contains(fraction) =>
             {
                 wrong("a fraction from 0 to 1")

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crypto::PeerId;
 use rand::rngs::ChaCha12Rng;
 
+use super::invariants::Checker;
 use super::measure::{fit, stats};
 use super::outcome::Outcome;
 use super::scenario::{Happening, Scenario};
@@ -57,6 +58,11 @@ impl Watch {
             samples: (0, 0),
             streams: Vec::new(),
         }
+    }
+
+    /// Which host has which id, as of the last figures.
+    pub(super) const fn ids(&self) -> &BTreeMap<PeerId, usize> {
+        &self.ids
     }
 
     /// Takes the figures of this moment.
@@ -247,7 +253,12 @@ impl Watch {
     }
 
     /// The outcome: figures of the last moment, or means over the last quarter for rates.
-    pub(super) fn finish(mut self, world: &World, scenario: &Scenario) -> Outcome {
+    pub(super) fn finish(
+        mut self,
+        world: &World,
+        scenario: &Scenario,
+        checker: &Checker,
+    ) -> Outcome {
         let from = 0.75 * scenario.duration_s;
         for (name, curve) in &self.outcome.series {
             let late: Vec<f64> = curve
@@ -296,6 +307,14 @@ impl Watch {
             *value /= f64::from(nodes);
         }
         self.outcome.counters = counters;
+        self.outcome
+            .metrics
+            .insert("violations".to_owned(), checker.count() as f64);
+        self.outcome.violations = checker
+            .described()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         self.outcome.simulated_s = world.time().seconds();
         self.outcome.events = world.events();
         self.outcome.event_hash = world.event_hash();
@@ -303,7 +322,8 @@ impl Watch {
     }
 }
 
-fn root(parent: &mut [usize], mut node: usize) -> usize {
+/// The root of a node in a forest of parts.
+pub(super) fn root(parent: &mut [usize], mut node: usize) -> usize {
     while parent[node] != node {
         parent[node] = parent[parent[node]];
         node = parent[node];
@@ -311,7 +331,8 @@ fn root(parent: &mut [usize], mut node: usize) -> usize {
     node
 }
 
-fn join(parent: &mut [usize], a: usize, b: usize) {
+/// Makes the parts of two nodes one.
+pub(super) fn join(parent: &mut [usize], a: usize, b: usize) {
     let (a, b) = (root(parent, a), root(parent, b));
     parent[a] = b;
 }
