@@ -109,9 +109,9 @@ pub struct Config {
     pub parallel_opened: usize,
     /// The fast start ends when this many answered exchanges ...
     pub settle_answers: usize,
-    /// ... together brought fewer candidates that would win a slot than this. With 16 lists of 64 a yield of 2 means that about 99 % of a
-    /// thousand peers have been heard of; the rest comes with time. A few barren answers, or a third of them from liars, end nothing.
-    pub settle_found: u32,
+    /// ... together brought fewer peers that were proven and won a slot than this. With 16 lists of 64 a yield of 2 means that about 99 % of
+    /// a thousand peers have been heard of; the rest comes with time. A few barren answers, or a third of them from liars, end nothing.
+    pub settle_won: u32,
     /// The fast start lasts at least so long from its first exchange, so that a crowd of joiners finds each other.
     pub young_least: Duration,
     /// The fast start lasts at most so long, whatever others feed us.
@@ -151,7 +151,7 @@ impl Default for Config {
             parallel: 4,
             parallel_opened: 4,
             settle_answers: 16,
-            settle_found: 2,
+            settle_won: 2,
             young_least: Duration::from_secs(2),
             young_most: Duration::from_secs(300),
             young_again: Duration::from_secs(600),
@@ -331,10 +331,10 @@ impl Sampling {
                     {
                         self.view.memory.remove(&peer);
                     }
-                    cx.stats.sampling.slots_won +=
-                        self.view.memory.offer(peer, addr, &marks) as u64;
+                    let won = self.view.memory.offer(peer, addr, &marks);
+                    cx.stats.sampling.slots_won += won as u64;
                     if let Some(young) = &mut self.young {
-                        young.proven(peer, addr, &marks);
+                        young.proven(peer, addr, &marks, won);
                     }
                 }
                 None => self.view.forget(&peer),

@@ -22,8 +22,11 @@ pub(super) struct Young {
     since: Option<Instant>,
     /// Answers in a row that brought nothing new.
     barren: u32,
-    /// How much each of the last answers brought, the newest last.
-    yields: VecDeque<u32>,
+    /// What each of the last answers brought, the newest last: candidates that would win a slot, and peers proven to have won one since
+    /// the answer before. Liars can name candidates for ever, so only the proven keep the fast start going.
+    yields: VecDeque<(u32, u32)>,
+    /// Peers that won a slot since the last answer.
+    winners: u32,
     /// The memory as it would be if everyone heard of were proven, under the same seeds. A hope that fails leaves its slots to others.
     hopes: Memory,
 }
@@ -35,6 +38,7 @@ impl Young {
             since: None,
             barren: 0,
             yields: VecDeque::new(),
+            winners: 0,
             hopes: memory.clone(),
         }
     }
@@ -54,8 +58,9 @@ impl Young {
         self.hopes.offer(peer, addr, marks);
     }
 
-    /// A peer has been proven, whether hoped for or not.
-    pub(super) fn proven(&mut self, peer: PeerId, addr: SocketAddr, marks: &Marks) {
+    /// A peer has been proven, whether hoped for or not, and has won so many slots of the memory.
+    pub(super) fn proven(&mut self, peer: PeerId, addr: SocketAddr, marks: &Marks, won: usize) {
+        self.winners += u32::from(won > 0);
         if self.hopes.addr_of(&peer).is_some_and(|old| old != addr) {
             self.hopes.remove(&peer);
         }
@@ -84,7 +89,8 @@ impl Young {
 
     fn answered(&mut self, found: u32, config: &Config) {
         self.barren = if found == 0 { self.barren + 1 } else { 0 };
-        self.yields.push_back(found);
+        self.yields
+            .push_back((found, std::mem::take(&mut self.winners)));
         while self.yields.len() > config.settle_answers.max(1) {
             self.yields.pop_front();
         }
@@ -92,16 +98,13 @@ impl Young {
 
     fn is_settled(&self, config: &Config) -> bool {
         self.yields.len() >= config.settle_answers.max(1)
-            && self.yields.iter().sum::<u32>() < config.settle_found
+            && self.yields.iter().map(|(_, won)| won).sum::<u32>() < config.settle_won
     }
 
     /// Whether every link that opens is worth a question: the last answers brought a candidate or more each.
     pub(super) fn is_rich(&self) -> bool {
-        self.yields
-            .iter()
-            .map(|found| *found as usize)
-            .sum::<usize>()
-            >= self.yields.len()
+        let found = self.yields.iter().map(|(found, _)| *found as usize);
+        found.sum::<usize>() >= self.yields.len()
     }
 }
 
