@@ -162,7 +162,7 @@ impl<'a> Cast<'a> {
     }
 
     /// Whom a node knows at first: the seeds that started before it, or a draw of which a part is hostile.
-    fn contacts(&self, index: usize) -> Vec<usize> {
+    pub(super) fn contacts(&self, index: usize) -> Vec<usize> {
         let scenario = self.scenario;
         if scenario.poisoned <= 0.0 || index < scenario.seeds {
             return (0..scenario.seeds.min(index.max(1)))

@@ -10,6 +10,7 @@ pub mod classic;
 mod invariants;
 pub mod measure;
 pub mod outcome;
+mod roles;
 mod run;
 pub mod scenario;
 mod talk;

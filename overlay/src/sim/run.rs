@@ -8,17 +8,16 @@ use rand::RngExt as _;
 use rand::rngs::ChaCha12Rng;
 use rand::seq::SliceRandom as _;
 
-use super::adversary::{Clique, Plan, Puppet};
+use super::adversary::{Clique, Puppet};
 use super::cast::Cast;
 use super::invariants::Checker;
 use super::outcome::{Outcome, Progress};
-use super::scenario::{Adversary, Happening, Scenario, ScenarioError};
-use super::talk::Talk;
+use super::roles::{self, Roles};
+use super::scenario::{Happening, Scenario, ScenarioError};
 use super::watch::Watch;
-use super::world::streams::{Purpose, WORLD, seed_of, stream};
+use super::world::streams::{Purpose, WORLD, stream};
 use super::world::{Doom, Player, Time, World};
 use crate::input::Now;
-use crate::overlay::Overlay;
 
 /// Hostile nodes bring together what they know this often, simulated seconds.
 const CONSPIRE_S: f64 = 5.0;
@@ -84,7 +83,7 @@ impl<'a> Run<'a> {
         let mut victims: Vec<usize> = (scenario.seeds.min(honest)..honest).collect();
         victims.shuffle(&mut fate);
         victims.truncate(scenario.victims);
-        let clique = Arc::new(clique_of(scenario, &world, &victims));
+        let clique = Arc::new(roles::clique_of(scenario, &world, &victims));
         Self {
             scenario,
             cast,
@@ -160,7 +159,7 @@ impl<'a> Run<'a> {
             let wait = exponential(1.0 / self.scenario.joins_per_s, &mut self.fate);
             self.at(wait, Step::Arrive);
         }
-        if self.has_puppets() {
+        if roles::has_adversary(self.scenario) {
             self.at(0.0, Step::Conspire);
         }
         let every = self.scenario.measure_every_s;
@@ -229,10 +228,6 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn has_puppets(&self) -> bool {
-        self.scenario.adversary != Adversary::Honest && self.scenario.hostile() > 0
-    }
-
     /// Brings together what hostile nodes have heard.
     fn conspire(&mut self) {
         let mut heard = Vec::new();
@@ -260,41 +255,6 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn new_puppet(&self, index: usize) -> Puppet {
-        let host = self.world.host(index);
-        let scenario = self.scenario;
-        let period = if scenario.period_s > 0.0 {
-            Duration::from_secs_f64(scenario.period_s)
-        } else {
-            crate::sampling::Config::default().period
-        };
-        let since = self.world.time().seconds();
-        let now = self.world.now();
-        let plan = Plan {
-            attack: scenario.adversary,
-            force: scenario.force,
-            period,
-            from: now.mono + Duration::from_secs_f64((scenario.attack_at_s - since).max(0.0)),
-        };
-        let contacts = (0..scenario.seeds)
-            .map(|seed| self.world.host(seed).who())
-            .map(|who| (who.identity.id(), who.addr))
-            .collect();
-        let rng = stream(self.world.seed(), host.index(), Purpose::Hostile);
-        Puppet::new(
-            Talk::new(
-                host.who().identity.clone(),
-                self.world.network(),
-                host.who().addr,
-            ),
-            plan,
-            self.clique.clone(),
-            contacts,
-            rng,
-            now,
-        )
-    }
-
     fn player(&self, index: usize) -> Result<Player, ScenarioError> {
         self.player_at(index, self.world.now())
     }
@@ -305,28 +265,13 @@ impl<'a> Run<'a> {
         index: usize,
         now: Now,
     ) -> Result<Player, ScenarioError> {
-        let host = self.world.host(index);
-        if host.who().hostile && self.has_puppets() {
-            return Ok(Player::Other(Box::new(self.new_puppet(index))));
-        }
-        let config = self.cast.config(index, &self.world);
-        let purpose = Purpose::Core(host.starts());
-        let seed = seed_of(self.world.seed(), host.index(), purpose);
-        let mut overlay = Overlay::new(
-            host.who().identity.clone(),
-            self.world.network(),
-            config,
-            seed,
-            now,
-            self.world.restored(index),
-        )
-        .map_err(|error| ScenarioError {
-            key: "outbound",
-            problem: error.to_string(),
-        })?;
-        overlay.share_verdicts(self.world.memo());
-        overlay.take_emitted();
-        Ok(Player::Node(Box::new(overlay)))
+        let roles = Roles {
+            scenario: self.scenario,
+            cast: &self.cast,
+            world: &self.world,
+            clique: &self.clique,
+        };
+        roles.player(index, now)
     }
 
     fn happen(&mut self, what: Happening) -> Result<(), ScenarioError> {
@@ -403,27 +348,6 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The hostile nodes' common knowledge at the beginning.
-fn clique_of(scenario: &Scenario, world: &World, victims: &[usize]) -> Clique {
-    let members = world
-        .hosts()
-        .filter(|host| host.who().hostile)
-        .map(|host| (host.who().identity.clone(), host.who().addr))
-        .collect();
-    let victims = victims
-        .iter()
-        .map(|index| world.host(*index))
-        .map(|host| (host.id(), host.who().addr))
-        .collect();
-    let mut clique = Clique::new(world.network(), members, victims);
-    match scenario.adversary {
-        Adversary::AddressPoison => clique.invent(world.seed(), true),
-        Adversary::Invent => clique.invent(world.seed(), false),
-        _ => {}
-    }
-    clique
-}
-
 fn exponential(mean: f64, rng: &mut impl rand::Rng) -> f64 {
     -mean * (1.0 - rng.random::<f64>()).ln()
 }
@@ -456,6 +380,7 @@ fn gamma(x: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sim::scenario::Adversary;
 
     fn outcome(scenario: &Scenario, seed: u64, threads: usize) -> Outcome {
         run(scenario, seed, threads, &mut |_| {}).expect("a sound scenario")

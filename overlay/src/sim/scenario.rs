@@ -69,9 +69,11 @@ pub struct Scenario {
     /// What happens when.
     pub events: Vec<Event>,
 
-    /// Slots of the memory (m); 0 = the node's default, here and below.
+    /// What the honest nodes are.
+    pub player: Player,
+    /// Slots of the memory (m), or entries of the view; 0 = the player's default, here and below.
     pub slots: usize,
-    /// Records asked for in an exchange (L).
+    /// Records asked for in an exchange (L), or exchanged in a shuffle of Cyclon.
     pub list: u8,
     /// Records asked for while young.
     pub list_young: u8,
@@ -135,7 +137,7 @@ pub enum Adversary {
     Targeted,
     /// As `SilentBias` until `attack_at_s`, then as `Flood`.
     Delayed,
-    /// Hand on old records of others.
+    /// Hand on records that honest nodes signed one and four hours before the world began, when each of them was at another port.
     Replay,
     /// Hand on records of their own that point at a victim's address.
     AddressPoison,
@@ -143,6 +145,23 @@ pub enum Adversary {
     Invent,
     /// Accept, then never answer.
     Refuse,
+}
+
+/// What honest nodes are. All but the first are there for comparison only: they have a view and nothing else, no links and no messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Player {
+    /// The node itself.
+    #[default]
+    Overlay,
+    /// Cyclon (Voulgaris, Gavidia, van Steen 2005); by default with views of 30, of which 8 are exchanged.
+    Cyclon,
+    /// The push-pull framework (Jelasity et al. 2007) with views of 30 and healer settings: the oldest entries go.
+    Healer,
+    /// The same with swapper settings: what was sent goes.
+    Swapper,
+    /// Ranked slots (BASALT, Auvolat et al. 2023), 50 by default, that believe whole lists, and the first two callers of a round.
+    NaiveCap,
 }
 
 /// Something that happens at one moment.
@@ -275,6 +294,7 @@ impl Default for Scenario {
             session_mean_s: 0.0,
             session_shape: 0.5,
             events: Vec::new(),
+            player: Player::Overlay,
             slots: 0,
             list: 0,
             list_young: 0,

@@ -71,7 +71,9 @@ impl Host {
         self.traffic.into += HANDSHAKE.0 as u64;
         self.traffic.out += HANDSHAKE.1 as u64;
         let delay = ground.delay_us(self.index, syn.from, &mut self.path);
+        self.dialed.all += 1;
         if self.id() != syn.wants {
+            self.dialed.astray += 1;
             let what = What::DialFailed {
                 start: syn.from_start,
                 dial: syn.dial,

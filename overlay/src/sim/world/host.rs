@@ -30,6 +30,15 @@ pub struct Traffic {
     pub frames_out: u64,
 }
 
+/// Dials that arrived at a host while it was up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dialed {
+    /// All of them.
+    pub all: u64,
+    /// Of these, dials that wanted somebody else.
+    pub astray: u64,
+}
+
 /// Who a host is for the whole run.
 #[derive(Clone, Debug)]
 pub struct Who {
@@ -75,6 +84,7 @@ pub struct Host {
     pub(super) disk: Disk,
     pub(super) ends: BTreeMap<LinkId, End>,
     pub(super) traffic: Traffic,
+    pub(super) dialed: Dialed,
     pub(super) deliveries: Vec<Delivered>,
     pub(super) receipts: Vec<(Time, Receipt)>,
     pub(super) hash: u64,
@@ -105,6 +115,7 @@ impl Host {
             disk: Disk::new(keep_peers),
             ends: BTreeMap::new(),
             traffic: Traffic::default(),
+            dialed: Dialed::default(),
             deliveries: Vec::new(),
             receipts: Vec::new(),
             hash: 0,
@@ -179,6 +190,12 @@ impl Host {
     #[must_use]
     pub const fn traffic(&self) -> Traffic {
         self.traffic
+    }
+
+    /// Dials that arrived so far.
+    #[must_use]
+    pub const fn dialed(&self) -> Dialed {
+        self.dialed
     }
 
     /// What was delivered to its application, over all starts.

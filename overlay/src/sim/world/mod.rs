@@ -27,8 +27,8 @@ use crypto::{NetworkId, PeerId, VerdictMemo};
 use rand::RngExt as _;
 
 pub use ground::START_UNIX_MS;
-pub use host::{Delivered, Doom, Host, Traffic, Who};
-pub use player::{Actor, Player};
+pub use host::{Delivered, Dialed, Doom, Host, Traffic, Who};
+pub use player::{Actor, Known, Player};
 pub use time::Time;
 
 use event::{Causes, Event, Sink, What};
