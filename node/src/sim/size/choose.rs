@@ -165,6 +165,7 @@ fn at(question: &Question, period: Duration, list: u8) -> Sizing {
     while held > question.byzantine + SHARE_ABOVE {
         // Where nodes come and go, more slots also hold more that have gone: then it is up to the next that helps.
         let next = more(question, &config)
+            .into_iter()
             .map(|more| (share(&more), more))
             .find(|(less, _)| *less < held - NOTHING);
         let Some((less, more)) = next else { break };
@@ -177,26 +178,32 @@ fn at(question: &Question, period: Duration, list: u8) -> Sizing {
     Sizing::new(question, config)
 }
 
-/// The next larger settings, those that cost least first.
-fn more<'a>(question: &Question, config: &'a Config) -> impl Iterator<Item = Config> + 'a {
-    let steps: [fn(&mut overlay::sampling::Config); 3] = [
-        |sampling| sampling.slots += SLOTS_STEP,
-        |sampling| sampling.list += LIST_STEP,
-        |sampling| sampling.exchanges_per_reset += 1,
-    ];
-    let now = &config.sampling;
-    let may = [
-        now.slots + SLOTS_STEP <= MOST_SLOTS,
-        // With a budget the length of lists is chosen outside.
-        question.budget.is_none() && usize::from(now.list + LIST_STEP) <= MAX_LIST,
-        now.exchanges_per_reset < MOST_PER_RESET,
-    ];
-    let steps = steps.into_iter().zip(may).filter(|(_, may)| *may);
-    steps.map(|(step, _)| {
+/// Larger settings, those that cost least first.
+fn more(question: &Question, config: &Config) -> Vec<Config> {
+    let with = |change: &dyn Fn(&mut overlay::sampling::Config)| {
         let mut more = config.clone();
-        step(&mut more.sampling);
+        change(&mut more.sampling);
         more
-    })
+    };
+    let now = &config.sampling;
+    let mut all = Vec::new();
+    if now.slots + SLOTS_STEP <= MOST_SLOTS {
+        all.push(with(&|sampling| sampling.slots += SLOTS_STEP));
+    }
+    // With a budget the length of lists is chosen outside. Under a flood longer lists may help only from some length on, since callers
+    // get what those who answer earn.
+    if question.budget.is_none() {
+        let longer = (now.list..=MAX_LIST as u8).step_by(usize::from(LIST_STEP));
+        all.extend(
+            longer
+                .skip(1)
+                .map(|list| with(&|sampling| sampling.list = list)),
+        );
+    }
+    if now.exchanges_per_reset < MOST_PER_RESET {
+        all.push(with(&|sampling| sampling.exchanges_per_reset += 1));
+    }
+    all
 }
 
 /// The least number of outbound neighbors with which nobody is cut off.

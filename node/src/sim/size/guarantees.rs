@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::Question;
 use super::steady::Steady;
-use super::traffic::FastStart;
+use super::traffic::known_half;
 
 /// What the adversary's share may exceed its part of the network by: what the scenarios of the simulator ask at most. A guess.
 pub(crate) const SHARE_ABOVE: f64 = 0.03;
@@ -61,7 +61,6 @@ pub(crate) struct Guarantees {
 
 impl Guarantees {
     pub(super) fn new(question: &Question, steady: &Steady, config: &Config) -> Self {
-        let nodes = steady.dialable + steady.hostile;
         let links = steady.outbound;
         let lost = Steady::links_lost(question.session_s());
         // An outbound link is worth nothing when it leads to a hostile node or to one that is gone; of the links of other honest nodes, as
@@ -91,7 +90,7 @@ impl Guarantees {
             cut_off_by_crash,
             largest_after_crash: giant(degree),
             torn_by_crash: alone.min(1.0),
-            known_half_s: known_half(steady, nodes, config),
+            known_half_s: known_half(steady, config),
             dead_leaves_s: steady.leaves,
             dead: steady.dead,
             sample_every_s: steady.resets.recip(),
@@ -141,20 +140,6 @@ fn none_of(draws: f64, of: f64, useful: f64) -> f64 {
 /// The part of a random graph of this mean degree that hangs together: the greatest root of `g = 1 - e^(-d g)` (Erdos and Renyi 1960).
 fn giant(degree: f64) -> f64 {
     (0..200).fold(1.0, |part: f64, _| 1.0 - (-degree * part).exp())
-}
-
-/// A newcomer is known at once to those whom its fast start asks and who would give it a slot. From there its record spreads as a rumour:
-/// a list names it as often as memories hold it, so its number grows logistically (Demers et al. 1987) at the rate at which lists name
-/// a node that all know.
-fn known_half(steady: &Steady, nodes: f64, config: &Config) -> f64 {
-    let start = FastStart::new(steady, config);
-    let asked = super::steady::distinct(nodes, start.exchanges) / nodes;
-    let spread = if asked < 0.5 {
-        ((1.0 - asked) / asked).ln() / steady.named.max(1e-9)
-    } else {
-        0.0
-    };
-    start.seconds + spread
 }
 
 #[cfg(test)]

@@ -19,8 +19,10 @@ pub(super) struct Sight {
     pub(super) life: f64,
     /// Part of the network that is proven already when a slot gets its seed.
     pub(super) known: f64,
-    /// Mean stay of a node, seconds; infinite where nobody leaves.
+    /// Mean stay of an honest node, seconds; infinite where nobody leaves.
     pub(super) session: f64,
+    /// For so long after its start nobody's lists name a node, seconds.
+    pub(super) late: f64,
 }
 
 /// Steps of the mean over a slot's age, and of the fixed point; both are far beyond what the result shows.
@@ -31,7 +33,8 @@ const EXACT: f64 = 1e-9;
 impl Sight {
     /// The part of the honest nodes that a slot of this age has seen, when lists name honest nodes at `rate` a second.
     ///
-    /// A node is seen with rate `rate` for as long as both it and the seed are there; its own age is exponential with the mean stay.
+    /// A node is seen with rate `rate` for as long as both it and the seed are there, and it is known at all; its own age is exponential
+    /// with the mean stay, whatever part of it is over.
     fn seen(&self, age: f64, rate: f64) -> f64 {
         let missed = if self.session.is_finite() {
             let ends = self.session.recip();
@@ -40,7 +43,7 @@ impl Sight {
         } else {
             (-rate * age).exp()
         };
-        1.0 - (1.0 - self.known) * missed
+        (1.0 - (1.0 - self.known) * missed) * (-self.late / self.session).exp()
     }
 
     /// The mean over all ages of a slot, when a part `share` of those who answer is hostile: it names hostile nodes only, and so does
@@ -88,6 +91,7 @@ mod tests {
             life: slots * per_reset,
             known: distinct / 1000.0,
             session: f64::INFINITY,
+            late: 0.0,
         }
         .share()
     }
@@ -132,11 +136,15 @@ mod tests {
             life: 12_800.0,
             known: 0.2,
             session: f64::INFINITY,
+            late: 300.0,
         };
         let still = sight.share();
         sight.session = 1e9;
         assert!((sight.share() - still).abs() < 1e-3);
         sight.session = 600.0;
-        assert!(sight.share() > still + 0.02);
+        let short = sight.share();
+        assert!(short > still + 0.02);
+        sight.late = 600.0;
+        assert!(sight.share() > short + 0.02);
     }
 }

@@ -3,11 +3,13 @@
 //! Addresses are taken to be spread over many prefixes, or not to count; where many share a prefix, fewer peers hold more slots.
 
 use overlay::Config;
+use overlay::sampling::{LISTS, SHORTEST};
 use overlay::sim::adversary::KEPT;
 use overlay::wire::{MAX_LIST, RECORD_REISSUE_S};
 
 use super::Question;
 use super::share::Sight;
+use super::traffic::known_half;
 
 /// How long a dial waits for an answer, and how soon a lost link is noticed, seconds: those of the node's transport, which the
 /// simulator's worlds have too.
@@ -59,8 +61,9 @@ pub(super) struct Steady {
     pub(super) intruding: f64,
     /// Links that each hostile node keeps where there is room.
     pub(super) kept: f64,
-    /// Records in a list of an honest node, and of a hostile one.
+    /// Records in a list of an honest node to another and to a hostile one, and in one of a hostile node.
     pub(super) list: f64,
+    pub(super) assault_list: f64,
     pub(super) hostile_list: f64,
     /// Records pushed with a call.
     pub(super) push: f64,
@@ -73,6 +76,17 @@ pub(super) struct Steady {
 impl Steady {
     /// Of a node with these settings in the world of the question.
     pub(super) fn new(question: &Question, config: &Config) -> Self {
+        let steady = Self::with_late(question, config, 0.0);
+        if question.churn.is_none() {
+            return steady;
+        }
+        // Where nodes come and go, it counts how long it takes until they are known.
+        let late = known_half(&steady, config);
+        Self::with_late(question, config, late)
+    }
+
+    /// Where lists do not name a node for so long after its start.
+    fn with_late(question: &Question, config: &Config, late: f64) -> Self {
         let (sampling, neighbors) = (&config.sampling, &config.neighbors);
         let nodes = f64::from(question.nodes);
         let hostile = question.hostile();
@@ -88,17 +102,38 @@ impl Steady {
         let members = distinct(others, sampling.slots as f64);
         // One visit a period, to each member in turn. Who ended since its last turn does not answer this one.
         let turn = members * period;
-        let answered = (-turn * ends).exp();
-        let Gone { dead, leaves } = Gone::new(session, members, turn, config);
-        let deaths = members * (1.0 - dead) * ends;
+        // Hostile nodes stay.
+        let mortal = 1.0 - hostile / nodes;
+        let answered = 1.0 + mortal * (-turn * ends).exp_m1();
+        let Gone { dead, leaves } = Gone::new(session, members, mortal, turn, config);
+        let deaths = members * (mortal - dead) * ends;
 
         let visits = period.recip();
         let per_reset = f64::from(sampling.exchanges_per_reset.max(5));
         let resets = visits * answered / per_reset;
         let slot_life = sampling.slots as f64 / resets;
-        let list = f64::from(sampling.list)
-            .min(MAX_LIST as f64)
-            .min((others - 1.0).max(0.0));
+        let outbound = (neighbors.outbound as f64).min(members);
+        let inbound = (outbound * honest / nodes).min(neighbors.inbound as f64);
+        let kept = if question.force > 0.0 {
+            (KEPT as f64).min(dialable)
+        } else {
+            0.0
+        };
+        let room = (neighbors.inbound as f64 - inbound).max(0.0);
+        let intruding = (kept * hostile / dialable).min(room);
+        // Whom nobody can dial does not know: its record names the address that its neighbors see, and it is called as often.
+        let called = hostile * question.force / super::ROUND.as_secs_f64() / honest;
+        let linked = if hostile > 0.0 {
+            (intruding / hostile).min(1.0)
+        } else {
+            0.0
+        };
+        let assaulted = called * (1.0 - linked);
+        // Those who answer give no more records than they earn, whoever asks; honest callers are taken to be as many as the honest are.
+        let part = rationed(visits * answered * honest / nodes, assaulted, sampling);
+        let named_most = (others - 1.0).max(0.0);
+        let list = given(sampling.list.into(), part).min(named_most);
+        let assault_list = given(MAX_LIST as f64, part).min(named_most);
 
         // How often lists name a given node.
         let mentions = (list / others * visits * answered).max(f64::MIN_POSITIVE);
@@ -110,7 +145,7 @@ impl Steady {
             // A slot that was reset, or lost its holder, is filled with the least of those proven; of those that lists name later, each
             // new least is dialled: of n draws in random order about ln n are the least so far. And newcomers win as many members'
             // slots as members end.
-            let freed = resets + sampling.slots as f64 * (1.0 - dead) * ends;
+            let freed = resets + sampling.slots as f64 * (mortal - dead) * ends;
             let records = (others / proven.max(1.0)).ln().max(0.0) * freed;
             // Who was heard of and would win nothing is dialled all the same once a list has its next record.
             let heard = (config.peers.heard as f64).min((others - proven).max(0.0));
@@ -140,25 +175,10 @@ impl Steady {
             life: slot_life,
             known: (proven * (1.0 - dead) / others).min(1.0),
             session,
+            late,
         }
         .share();
 
-        let outbound = (neighbors.outbound as f64).min(members);
-        let inbound = (outbound * honest / nodes).min(neighbors.inbound as f64);
-        let kept = if question.force > 0.0 {
-            (KEPT as f64).min(dialable)
-        } else {
-            0.0
-        };
-        let room = (neighbors.inbound as f64 - inbound).max(0.0);
-        let intruding = (kept * hostile / dialable).min(room);
-        // Whom nobody can dial does not know: its record names the address that its neighbors see, and it is called as often.
-        let called = hostile * question.force / super::ROUND.as_secs_f64() / honest;
-        let linked = if hostile > 0.0 {
-            (intruding / hostile).min(1.0)
-        } else {
-            0.0
-        };
         Self {
             dialable,
             undialable,
@@ -174,7 +194,7 @@ impl Steady {
             answered,
             riding: (outbound / members).min(1.0),
             visited: visits * answered * honest * (1.0 - share) / dialable,
-            assaulted: called * (1.0 - linked),
+            assaulted,
             refused: called * linked,
             resets,
             proven,
@@ -186,8 +206,9 @@ impl Steady {
             intruding,
             kept,
             list,
+            assault_list,
             hostile_list: f64::from(sampling.list).min(MAX_LIST as f64).min(hostile),
-            push: (sampling.push as f64).min((others - 1.0).max(0.0)),
+            push: (sampling.push as f64).min(named_most),
             named: named * (1.0 - share).powi(2),
             slot_life,
         }
@@ -213,6 +234,33 @@ impl Steady {
     }
 }
 
+/// How many records of those that it wants a caller gets, when lists are cut to this part.
+fn given(want: f64, part: f64) -> f64 {
+    let want = want.min(MAX_LIST as f64);
+    (want * part).max((SHORTEST as f64).min(want))
+}
+
+/// The part to which lists are cut in balance: records are given at the rate at which they are earned, `LISTS.1` lists as long as one's own
+/// in a period, where so many honest and hostile callers a second ask for more; but never fewer than the shortest list has.
+fn rationed(honest: f64, hostile: f64, sampling: &overlay::sampling::Config) -> f64 {
+    let own = f64::from(sampling.list).max(1.0);
+    let earned = LISTS.1 * own / sampling.period.as_secs_f64();
+    let spent = |part| honest * given(own, part) + hostile * given(MAX_LIST as f64, part);
+    if spent(1.0) <= earned {
+        return 1.0;
+    }
+    let (mut low, mut high) = (0.0, 1.0);
+    for _ in 0..60 {
+        let middle = (low + high) / 2.0;
+        if spent(middle) > earned {
+            high = middle;
+        } else {
+            low = middle;
+        }
+    }
+    low
+}
+
 /// What of a memory has gone, and how long it stays there after its end.
 struct Gone {
     dead: f64,
@@ -220,26 +268,32 @@ struct Gone {
 }
 
 impl Gone {
-    /// Where each of `members` is visited every `turn` seconds. Who has gone is found at its turn, half a round later on average, and
-    /// dialled again until it is given up: what fails rests, each time for twice as long, and there is a look every now and then. In
-    /// balance as many go as come: the part `t / (S + t)` has gone, with stays of `S` and `t` until it is forgotten.
-    fn new(session: f64, members: f64, turn: f64, config: &Config) -> Self {
+    /// Where each of `members`, of which a part is `mortal`, is visited every `turn` seconds.
+    ///
+    /// Who has gone is found at its turn, half a round later on average, and dialled again until it is given up: what fails rests, each
+    /// time for twice as long, and there is a look every now and then. Or a newcomer takes its slot before: as many come as go, so a
+    /// slot is taken as often as its holder ends. In balance as many go as are forgotten.
+    fn new(session: f64, members: f64, mortal: f64, turn: f64, config: &Config) -> Self {
         let look = config.sampling.recheck.as_secs_f64();
         let rest = config.peers.rest_shortest.as_secs_f64();
         let rests: f64 = (1..config.peers.dead_after)
             .map(|n| rest * f64::from(1_u32 << (n - 1).min(20)) + look / 2.0 + DIAL_TIMEOUT)
             .sum();
-        let leaves = turn / 2.0 + DIAL_TIMEOUT + rests;
+        let found = turn / 2.0 + DIAL_TIMEOUT + rests;
         if session.is_infinite() {
-            return Self { dead: 0.0, leaves };
+            return Self {
+                dead: 0.0,
+                leaves: found,
+            };
         }
+        let dead = mortal * found / (session + found * (1.0 + mortal));
         // Where more end than looks can dial, those who have gone pile up.
         let most = rechecks(config) / again(config).max(1.0);
-        let piled = 1.0 - most * session / members;
-        let dead = (leaves / (session + leaves)).max(piled);
+        let piled = (mortal - session * most / members) / (1.0 + mortal);
+        let dead = dead.max(piled);
         Self {
             dead,
-            leaves: leaves.max(session * dead / (1.0 - dead).max(1e-9)),
+            leaves: session * dead / (mortal - dead).max(1e-9),
         }
     }
 }
@@ -309,6 +363,23 @@ mod tests {
         assert!((fixed - 400.0).abs() < 1e-6);
     }
 
+    /// A flood draws what a node earns in a period and no more, until every list is as short as lists get.
+    #[test]
+    fn lists_are_rationed() {
+        let sampling = Config::default().sampling;
+        assert_eq!(rationed(0.1, 0.0, &sampling), 1.0);
+        assert_eq!(rationed(0.1, 0.05, &sampling), 1.0);
+        let part = rationed(0.08, 0.25, &sampling);
+        let records = 0.08 * given(32.0, part) + 0.25 * given(64.0, part);
+        assert!(
+            (records - 6.4).abs() < 1e-6 && part < 0.5,
+            "{part}: {records}"
+        );
+        let flooded = rationed(0.08, 25.0, &sampling);
+        assert_eq!((given(32.0, flooded), given(64.0, flooded)), (8.0, 8.0));
+        assert_eq!(given(4.0, 0.0), 4.0);
+    }
+
     /// The more leave, the more of the memory has left; at last dials cannot keep up.
     #[test]
     fn the_dead_pile_up() {
@@ -319,7 +390,7 @@ mod tests {
         };
         let rising = [24 * 60, 120, 60, 30, 10, 5].map(dead);
         assert!(rising.is_sorted(), "{rising:?}");
-        assert!(rising[0] < 0.02 && rising[5] > 0.8, "{rising:?}");
+        assert!(rising[0] < 0.02 && rising[5] > 0.4, "{rising:?}");
         assert_eq!(
             Steady::new(&question(1000, 0.0), &Config::default()).dead,
             0.0

@@ -5,7 +5,7 @@ use overlay::wire::MAX_LIST;
 use serde::Serialize;
 
 use super::Question;
-use super::steady::Steady;
+use super::steady::{Steady, distinct};
 use super::wire::{self, Bytes};
 
 /// Bytes per second by cause.
@@ -79,6 +79,21 @@ impl FastStart {
     }
 }
 
+/// A newcomer is known at once to those whom its fast start asks and who would give it a slot. From there its record spreads as a rumour:
+/// a list names it as often as memories hold it, so its number grows logistically (Demers et al. 1987) at the rate at which lists name
+/// a node that all know.
+pub(super) fn known_half(steady: &Steady, config: &Config) -> f64 {
+    let nodes = steady.dialable + steady.hostile;
+    let start = FastStart::new(steady, config);
+    let asked = distinct(nodes, start.exchanges) / nodes;
+    let spread = if asked < 0.5 {
+        ((1.0 - asked) / asked).ln() / steady.named.max(1e-9)
+    } else {
+        0.0
+    };
+    start.seconds + spread
+}
+
 impl Traffic {
     /// Of a dialable honest node in the steady state.
     pub(super) fn new(question: &Question, steady: &Steady, config: &Config) -> Self {
@@ -89,9 +104,8 @@ impl Traffic {
         let started = asked * (steady.visits * steady.answered);
         let answered = honest.mirrored() * steady.visited;
 
-        // They ask for as many records as there are.
-        let most = (MAX_LIST as f64).min((steady.others - 1.0).max(0.0));
-        let assault = wire::exchange(steady.push.min(steady.hostile), most) + proof;
+        let pushed = steady.push.min(steady.hostile);
+        let assault = wire::exchange(pushed, steady.assault_list) + proof;
         let hostile =
             assault.mirrored() * steady.assaulted + wire::refused().mirrored() * steady.refused;
 
