@@ -310,12 +310,15 @@ impl Sampling {
             }
             let record = &item.record.value;
             let known = book.version_of(&record.id);
+            let news = known.is_none_or(|version| version < record.version);
             let winning = record
                 .addrs()
-                .filter(|(bit, _)| known.is_none() && item.proven & bit != 0)
+                .filter(|(bit, _)| news && item.proven & bit != 0)
                 .map(|(_, addr)| (addr, book.marks(&record.id, addr)))
                 .find(|(_, marks)| self.would_win(marks));
-            let wins = known.is_some() || winning.is_some();
+            // A proven peer that has moved keeps its place in the queue; a spare that only has a newer record stays a spare.
+            let proven = known.is_some() && book.candidate_of(&record.id).is_none();
+            let wins = winning.is_some() || proven;
             let heard = self.hear(from, item, known, wins, book, cx)?;
             if let Some((addr, marks)) = winning
                 && heard == Some(Heard::New)

@@ -562,6 +562,39 @@ fn an_outbound_link_is_asked_while_young_and_winners_of_its_list_are_dialled() {
 }
 
 #[test]
+fn who_would_win_nothing_is_not_dialled_for_a_newer_record_either() {
+    let (mut node, link) = met();
+    node.bench.config.sampling.slots = 1;
+    node.bench.config.sampling.tiny = 0;
+    node.sampling = Sampling::new(&mut node.bench.cx());
+    node.wake();
+    node.sampling.young = None;
+    let now = node.bench.now;
+    node.sampling.next_feeler = now.mono + Duration::from_secs(3600);
+    let wins = |node: &Node, n: u32| {
+        let marks = node.book.marks(peer(n).as_bytes(), local(n));
+        node.sampling.would_win(&marks)
+    };
+    assert_eq!(node.sampling.view().len(), 1);
+    let spare = (2..).find(|n| !wins(&node, *n)).unwrap();
+    dialled(&mut node);
+    for version in [1, 2] {
+        let record = record_at(spare, version, now.unix_ms / 1000, local(spare));
+        let item = ListItem {
+            record: record.into_signed(),
+            proven: 1,
+        };
+        node.sampling.asked.insert(link, 32);
+        node.message(link, reply(1, vec![item])).unwrap();
+        assert_eq!(node.book.version_of(peer(spare).as_bytes()), Some(version));
+        node.bench.advance(Duration::from_secs(1));
+        node.wake();
+        let dials = dialled(&mut node);
+        assert!(dials.iter().all(|(_, other)| *other != peer(spare)));
+    }
+}
+
+#[test]
 fn answers_nobody_asked_for_or_too_long_or_in_anothers_name_are_faults() {
     let (mut node, link) = met();
     assert_eq!(asked(&mut node)[0].1.want, 64);

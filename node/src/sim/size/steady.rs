@@ -5,7 +5,7 @@
 use overlay::Config;
 use overlay::sampling::{LISTS, SHORTEST};
 use overlay::sim::adversary::KEPT;
-use overlay::wire::{MAX_LIST, RECORD_REISSUE_S};
+use overlay::wire::MAX_LIST;
 
 use super::Question;
 use super::share::Sight;
@@ -135,9 +135,6 @@ impl Steady {
         let list = given(sampling.list.into(), part).min(named_most);
         let assault_list = given(MAX_LIST as f64, part).min(named_most);
 
-        // How often lists name a given node.
-        let mentions = (list / others * visits * answered).max(f64::MIN_POSITIVE);
-
         let mut feelers = 2.0 / (sampling.feeler.0 + sampling.feeler.1).as_secs_f64();
         let valid = config.peers.proof_valid.as_secs_f64();
         let capacity = (config.peers.proven as f64).min(others);
@@ -147,10 +144,7 @@ impl Steady {
             // slots as members end.
             let freed = resets + sampling.slots as f64 * (mortal - dead) * ends;
             let records = (others / proven.max(1.0)).ln().max(0.0) * freed;
-            // Who was heard of and would win nothing is dialled all the same once a list has its next record.
-            let heard = (config.peers.heard as f64).min((others - proven).max(0.0));
-            let reissued = heard / (RECORD_REISSUE_S as f64 + mentions.recip());
-            let candidates = records + deaths + reissued;
+            let candidates = records + deaths;
             let for_a_while = valid.min(session);
             (candidates, members + (candidates + feelers) * for_a_while)
         });

@@ -2,7 +2,7 @@
 
 use rand::RngExt as _;
 
-use super::cost::{CLOSE, HANDSHAKE, SILENT_DIAL};
+use super::cost::{CLOSE, HANDSHAKE};
 use super::end::End;
 use super::event::{Event, Sink, Syn, Welcome, What};
 use super::ground::{DIAL_TIMEOUT, Ground, IDLE_TIMEOUT};
@@ -30,7 +30,6 @@ impl Host {
         };
         let reached = host.filter(|(to, _)| ground.reaches(self.index, *to));
         let Some((to, _)) = reached else {
-            self.traffic.out += SILENT_DIAL as u64;
             let reason = DialError::Unreachable;
             let what = What::DialFailed {
                 start,

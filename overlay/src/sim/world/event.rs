@@ -60,6 +60,8 @@ pub(super) enum What {
         bytes: Bytes,
         /// What it cost on the wire, bytes.
         wire: u32,
+        /// What this host has sent for it: acknowledgements, bytes.
+        back: u32,
     },
     /// The other end closed, or the connection is known to be dead.
     Cut { link: LinkId, reason: Lost },

@@ -59,6 +59,7 @@ impl Host {
         self.traffic.out += out as u64;
         self.traffic.into += back as u64;
         let wire = u32::try_from(out).unwrap_or(u32::MAX);
+        let back = u32::try_from(back).unwrap_or(u32::MAX);
         let (host, far) = (end.host, end.far);
         if !ground.reaches(self.index, host) {
             if lane != Lane::Datagram {
@@ -83,6 +84,7 @@ impl Host {
                     lane,
                     bytes,
                     wire,
+                    back,
                 };
                 self.post(host, what, Time(now.0 + again), sink);
             }
@@ -91,6 +93,7 @@ impl Host {
                 lane,
                 bytes,
                 wire,
+                back,
             };
             return self.post(host, what, Time(now.0 + delay), sink);
         }
@@ -113,6 +116,7 @@ impl Host {
             lane,
             bytes,
             wire,
+            back,
         };
         self.post(host, what, at, sink);
     }

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use crypto::{EntryId, Identity, PeerId};
 use rand::rngs::ChaCha12Rng;
 
+use super::cost::SILENT_DIAL;
 use super::disk::Disk;
 use super::end::End;
 use super::event::{Causes, Sink, What};
@@ -15,7 +16,7 @@ use super::streams::{Purpose, stream};
 use super::time::Time;
 use super::uplink::Uplink;
 use crate::action::{Receipt, Row};
-use crate::input::{Input, LinkId, Lost, Token};
+use crate::input::{DialError, Input, LinkId, Lost, Token};
 use crate::sim::invariants::Guard;
 
 /// What a host sent and received on the wire, bytes with all headers.
@@ -283,6 +284,9 @@ impl Host {
                 dial,
                 reason,
             } => {
+                if reason == DialError::Unreachable {
+                    self.traffic.out += SILENT_DIAL as u64;
+                }
                 if start == self.starts {
                     self.tell(Input::DialFailed { dial, reason }, now, ground, sink);
                 }
@@ -293,8 +297,10 @@ impl Host {
                 lane,
                 bytes,
                 wire,
+                back,
             } => {
                 self.traffic.into += u64::from(wire);
+                self.traffic.out += u64::from(back);
                 self.announce(link, now, ground, sink);
                 if self.ends.contains_key(&link) {
                     self.tell(Input::Frame { link, lane, bytes }, now, ground, sink);

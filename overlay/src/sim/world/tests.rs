@@ -174,6 +174,7 @@ fn a_dial_to_a_host_that_stands_still_fails_as_any_other() {
     let (at, reason) = failed(&mut world, 0).expect("it failed");
     assert_eq!(reason, DialError::Unreachable);
     assert!((5.0..6.0).contains(&at), "{at}");
+    assert_eq!(world.host(0).traffic().out, cost::SILENT_DIAL as u64);
     // One that moves again in time answers, and one that dies instead does not leave the dial unanswered.
     world.stall(2, Duration::from_secs(2));
     dial(&mut world, 0, 2);
