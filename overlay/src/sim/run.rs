@@ -37,6 +37,8 @@ enum Step {
         starts: u32,
     },
     Measure,
+    /// A second has passed.
+    Second,
 }
 
 /// One run under way.
@@ -162,6 +164,7 @@ impl<'a> Run<'a> {
         if roles::has_adversary(self.scenario) {
             self.at(0.0, Step::Conspire);
         }
+        self.at(1.0, Step::Second);
         let every = self.scenario.measure_every_s;
         let moments = (self.scenario.duration_s / every).floor() as u64;
         for moment in 1..=moments {
@@ -192,6 +195,10 @@ impl<'a> Run<'a> {
                 self.at(now + CONSPIRE_S, Step::Conspire);
             }
             Step::Measure => self.measure(),
+            Step::Second => {
+                self.watch.second(&self.world, self.scenario);
+                self.at(now + 1.0, Step::Second);
+            }
         }
         Ok(())
     }
