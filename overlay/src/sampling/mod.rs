@@ -11,6 +11,8 @@ mod memory;
 mod serve;
 mod size;
 mod view;
+#[cfg(feature = "sim")]
+mod warm;
 mod young;
 
 #[cfg(test)]
@@ -22,6 +24,7 @@ use std::time::{Duration, Instant};
 use crypto::{PeerId, Verified};
 use rand::RngExt as _;
 
+pub use callers::{LISTS, SHORTEST};
 pub use memory::Memory;
 pub use view::View;
 

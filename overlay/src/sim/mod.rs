@@ -7,6 +7,7 @@
 pub mod adversary;
 pub mod cast;
 pub mod classic;
+mod crowd;
 mod invariants;
 pub mod measure;
 pub mod outcome;
