@@ -7,7 +7,7 @@ use super::streams::is_dialable;
 use crate::Overlay;
 use crate::neighbors::{Link, Links};
 use crate::sim::measure::stats;
-use crate::sim::scenario::Scenario;
+use crate::sim::scenario::{Scenario, Start};
 use crate::sim::world::{Host, World};
 
 /// A newcomer that is not in half its fair number of memories yet.
@@ -138,7 +138,10 @@ impl Starts {
             if world.host(index).who().hostile {
                 continue;
             }
-            self.young.push(index);
+            // Who starts warm has no fast start.
+            if scenario.start == Start::Cold || index >= scenario.nodes {
+                self.young.push(index);
+            }
             if index >= scenario.nodes {
                 self.joining.push(index);
                 self.unknown.push(Unknown {
@@ -380,5 +383,12 @@ mod tests {
             assert!(!outcome.metrics.contains_key(name), "{name}");
         }
         assert!(!outcome.series.contains_key("known"));
+        assert!(outcome.metrics["fast_start_bytes"] > 0.0);
+        let warm = Scenario {
+            start: Start::Warm,
+            ..scenario
+        };
+        let outcome = run(&warm, 1, 1, &mut |_| {}).unwrap();
+        assert!(!outcome.metrics.contains_key("fast_start_bytes"));
     }
 }
