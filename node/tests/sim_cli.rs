@@ -1,6 +1,7 @@
 //! `vouchsafe sim` as a user calls it: what it prints and how it exits, and that small worlds run through it.
 #![cfg(feature = "sim")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -157,6 +158,91 @@ fn a_world_repeats_in_other_processes() {
         "reports/small/report.html",
     ] {
         assert!(Path::new(&out).join(name).is_file(), "{name}");
+    }
+}
+
+/// A bar that nothing measures is no bar that is met, whether or not bars are checked.
+#[test]
+fn a_bar_on_what_nothing_measures_is_an_error() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = path(dir.path(), "wrong.toml");
+    let text = SMALL.replace("isolated", "isolatet");
+    fs::write(&file, text).expect("written");
+    let out = path(dir.path(), "suite");
+    for arguments in [
+        vec![&*file, "--json"],
+        vec!["suite", "--only", &file, "--out", &out, "--json"],
+    ] {
+        let output = sim(&arguments);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(!output.stdout.is_empty(), "what was measured is told");
+        let text = String::from_utf8(output.stderr).expect("text");
+        assert!(
+            text.contains("wrong: isolatet: has a bar, and nothing measured it"),
+            "{text}"
+        );
+    }
+    let output = sim(&[&file, "--set", "bars=[]", "--json"]);
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// The figures that a scenario file names: in its bars, those of its arms and its small version, its differences, and beside them.
+fn named(file: &Path) -> BTreeSet<String> {
+    fn collect(value: &toml::Value, names: &mut BTreeSet<String>) {
+        match value {
+            toml::Value::Table(table) => {
+                let metric = table.get("metric").and_then(toml::Value::as_str);
+                names.extend(metric.map(str::to_owned));
+                table.values().for_each(|value| collect(value, names));
+            }
+            toml::Value::Array(values) => values.iter().for_each(|value| collect(value, names)),
+            _ => {}
+        }
+    }
+    let text = fs::read_to_string(file).expect("a scenario");
+    let table: toml::Table = text.parse().expect("TOML");
+    let mut names = BTreeSet::new();
+    let also = table.get("also").and_then(toml::Value::as_array);
+    let also = also.into_iter().flatten().filter_map(toml::Value::as_str);
+    names.extend(also.map(str::to_owned));
+    collect(&toml::Value::Table(table), &mut names);
+    names
+}
+
+/// Each scenario, in a tiny world with something of all that happens in it, measures every figure that it names.
+#[test]
+fn scenarios_measure_what_they_name() {
+    let directory = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src/sim/scenarios"));
+    let mut files: Vec<_> = fs::read_dir(directory)
+        .expect("scenarios")
+        .map(|entry| entry.expect("a file").path())
+        .collect();
+    files.sort();
+    assert_eq!(files.len(), 14);
+    let events = "events=[{ at_s = 40, what = { crash = { fraction = 0.1 } } }, \
+                  { at_s = 41, what = { join = { nodes = 2, over_s = 1 } } }]";
+    for file in files {
+        let name = file.file_stem().expect("a name").to_string_lossy();
+        let mut arguments = vec![&*name, "--json", "--nodes", "14"];
+        for setting in [
+            "duration_s=90",
+            "measure_every_s=10",
+            "attack_at_s=30",
+            "period_s=1",
+            "slots=16",
+            events,
+        ] {
+            arguments.extend(["--set", setting]);
+        }
+        let output = sim(&arguments);
+        assert!(output.status.success(), "{name}: {output:?}");
+        let line: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let names = named(&file);
+        assert!(!names.is_empty(), "{name}");
+        for figure in names {
+            let value = &line["metrics"][&figure];
+            assert!(value.is_f64(), "{name}: {figure} is not measured");
+        }
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) use line::Line;
 pub(crate) use listing::Entry;
 pub(crate) use report::Folder;
 pub(crate) use setting::Setting;
-pub(crate) use summary::{Run, Summary};
+pub(crate) use summary::{Run, Summary, nothing_measured};
 pub(crate) use watch::{Task, Watch};
 
 /// Something the user wrote is wrong: a key, a value, a name. It says where, and what is allowed.

@@ -99,6 +99,14 @@ impl Run {
     }
 }
 
+/// Why a run that did not measure what has a bar is an error, and what to do about it.
+pub(crate) fn nothing_measured(what: &str) -> String {
+    format!(
+        "{what}: has a bar, and nothing measured it; docs/RESULTS.md says what each figure needs (correct the name, or run longer or with \
+         more nodes), or leave the bar out (--set bars=[])"
+    )
+}
+
 /// A scenario's name with that of an arm.
 pub(crate) fn title(scenario: &str, arm: Option<&str>) -> String {
     match arm {
@@ -239,6 +247,12 @@ impl Summary {
                 format!("{} {reached} ({})", verdict.metric, verdict.must())
             })
             .collect()
+    }
+
+    /// Figures that have a bar and that no seed measured.
+    pub(crate) fn unmeasured(&self) -> Vec<String> {
+        let unmeasured = self.verdicts.iter().filter(|v| v.figure.is_none());
+        unmeasured.map(|v| v.metric.clone()).collect()
     }
 
     /// `2 of 3 bars met`.

@@ -32,7 +32,7 @@ pub(crate) struct Words {
 use Unit::{Bytes, BytesPerSecond, Fraction, Links, Nodes, Number, PerSecond, Ratio, Seconds};
 
 /// In the order of tables; names that are not here follow by the alphabet. Curves and distributions of the same name mean the same.
-const KNOWN: [(&str, &str, Unit, &str); 44] = [
+const KNOWN: [(&str, &str, Unit, &str); 47] = [
     (
         "share",
         "Adversary's share of memories",
@@ -109,13 +109,25 @@ const KNOWN: [(&str, &str, Unit, &str); 44] = [
         "autocorrelation_max",
         "Memory of the sample stream",
         Number,
-        "The largest correlation of a node's samples with its own earlier ones, beyond the documented correlation time. 0 = no trace of the past.",
+        "The largest correlation of nodes' samples with their own earlier ones, over all distances in the stream that can be judged (five chance repeats or more). 0 = no trace of the past.",
+    ),
+    (
+        "autocorrelation_p",
+        "Memory of the stream, p",
+        Number,
+        "How probable a correlation as far from 0 as the worst one is if samples are independent, all distances looked at taken into account. Below 0.001 a stream remembers.",
     ),
     (
         "group_share_max",
         "Largest group's share",
         Fraction,
-        "The share of all samples that went to the address group sampled most.",
+        "The share of all samples that went to the address group (/8, or /20 of IPv6) sampled most.",
+    ),
+    (
+        "group_share_fair",
+        "Fair group's share",
+        Fraction,
+        "What each address group has of the samples if all are alike, which is what the rank prescribes: it compares groups first.",
     ),
     (
         "in_degree_max_ratio",
@@ -127,13 +139,13 @@ const KNOWN: [(&str, &str, Unit, &str); 44] = [
         "exchanges_per_sec_max",
         "Exchanges at the busiest node",
         PerSecond,
-        "Exchanges a second that the busiest honest node took part in.",
+        "Exchanges a second that the busiest honest node took part in between two measured moments: those it began, and calls it answered.",
     ),
     (
         "overloaded",
         "Overloaded nodes",
         Nodes,
-        "Honest nodes that had to turn away more than one in a hundred exchanges because their limits were reached.",
+        "Honest nodes that, since the first quarter of the run, turned away more than one in a hundred of the exchanges that others wanted with them, because a limit was reached.",
     ),
     (
         "links",
@@ -175,7 +187,7 @@ const KNOWN: [(&str, &str, Unit, &str); 44] = [
         "heal_seconds",
         "Time to heal",
         Seconds,
-        "From the moment a fault was noticed until every survivor had its links again and all hung together.",
+        "From the moment the last fault was noticed (`detect_seconds`) until every survivor had had all its outbound links since, and all hung together.",
     ),
     (
         "violations",
@@ -187,31 +199,37 @@ const KNOWN: [(&str, &str, Unit, &str); 44] = [
         "detect_seconds",
         "Time to notice",
         Seconds,
-        "From a fault until the neighbors of those who are gone had noticed.",
+        "From the last fault until no honest node counted a neighbor who was gone or out of reach.",
+    ),
+    (
+        "dead_links",
+        "Links to nobody",
+        Links,
+        "Neighbors that honest nodes still count though they are gone or out of reach.",
     ),
     (
         "join_seconds_max",
         "Slowest join",
         Seconds,
-        "From its start until the slowest new node had its outbound links and messages went both ways.",
+        "From its start until the slowest new node had its outbound links, each kept by both ends, so that messages can go both ways; one that is not in at the end has taken until then.",
     ),
     (
         "join_seconds",
         "Join",
         Seconds,
-        "From its start until a new node has its outbound links and messages go both ways, on average.",
+        "From its start until a new node has its outbound links, each kept by both ends, on average.",
     ),
     (
         "known_half_seconds",
         "Time until half known",
         Seconds,
-        "From its start until a new node is in half as many memories as is its fair number.",
+        "From its start until a new node is in half as many memories as is its fair number, on average; one that is not at the end has taken until then.",
     ),
     (
         "known",
         "How well newcomers are known",
         Ratio,
-        "In how many memories a new node is, as a fraction of its fair number.",
+        "In how many memories new nodes are, on average, as a fraction of their fair number: that of memories whose slots are independent fair draws.",
     ),
     (
         "size_error_p95",
@@ -253,13 +271,13 @@ const KNOWN: [(&str, &str, Unit, &str); 44] = [
         "seed_bytes_per_sec_max",
         "Traffic of a seed",
         BytesPerSecond,
-        "The most that a seed node sent in a second.",
+        "The most that a seed node sent in a second of the run.",
     ),
     (
         "fast_start_bytes",
         "Cost of a start",
         Bytes,
-        "What a node sends while it is young, once.",
+        "What a node sends from its first start until its fast start is over, once, on average. Figures per second are of the last quarter of a run, when it is long over.",
     ),
     (
         "exchanges_per_sec",
@@ -289,7 +307,7 @@ const KNOWN: [(&str, &str, Unit, &str); 44] = [
         "joined",
         "Nodes joined",
         Nodes,
-        "Honest nodes that have their outbound links.",
+        "Honest nodes that have all their outbound links at the moment; a few are always changing one.",
     ),
     (
         "events_per_node",

@@ -95,7 +95,7 @@ impl<'a> Cast<'a> {
         }
         match self.scenario.addresses {
             Addresses::Flat => {
-                let count = self.octets.len() as u32;
+                let count = even_part(self.scenario.nodes, self.octets.len()) as u32;
                 let first = self.octets[(number % count) as usize];
                 let second = (number / count % 256) as u8;
                 (Ipv4Addr::new(first, second, c, d), port).into()
@@ -210,6 +210,13 @@ impl<'a> Cast<'a> {
     }
 }
 
+/// How many of `most` first octets hold the same number of nodes each, at most 256: as many as there are, so that no prefix has more nodes than
+/// another and the rank, which compares prefixes first, prefers nobody. `most` where no number of them does.
+fn even_part(nodes: usize, most: usize) -> usize {
+    let even = |count: &usize| nodes.is_multiple_of(*count) && nodes / count <= 256;
+    (1..=most).rev().find(even).unwrap_or(most)
+}
+
 /// A number below `n` under Zipf's law with exponent 1.
 fn zipf(n: usize, rng: &mut impl Rng) -> usize {
     let total: f64 = (1..=n).map(|rank| 1.0 / rank as f64).sum();
@@ -221,4 +228,43 @@ fn zipf(n: usize, rng: &mut impl Rng) -> usize {
         }
     }
     n - 1
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// Nodes by first octet, and by the first two.
+    fn prefixes(scenario: &Scenario) -> (BTreeMap<u8, usize>, usize) {
+        let cast = Cast::new(scenario, 1);
+        let (mut first, mut both) = (BTreeMap::new(), BTreeMap::new());
+        for index in 0..scenario.nodes {
+            let SocketAddr::V4(addr) = cast.who(index, false).addr else {
+                panic!("an IPv4 address");
+            };
+            let [a, b, ..] = addr.ip().octets();
+            *first.entry(a).or_default() += 1;
+            *both.entry((a, b)).or_insert(0) += 1;
+        }
+        (first, both.len())
+    }
+
+    #[test]
+    fn flat_prefixes_have_as_many_nodes_each() {
+        for (nodes, groups) in [(150, 150), (300, 150), (1000, 125), (10_000, 125)] {
+            let scenario = Scenario {
+                nodes,
+                addresses: Addresses::Flat,
+                ..Scenario::default()
+            };
+            let (first, both) = prefixes(&scenario);
+            assert_eq!(first.len(), groups);
+            assert!(first.values().all(|of| *of == nodes / groups), "{nodes}");
+            assert_eq!(both, nodes, "a /16 for each");
+        }
+        // 997 is prime, and more than one first octet holds.
+        assert_eq!(even_part(997, 195), 195);
+    }
 }

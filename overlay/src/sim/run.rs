@@ -40,6 +40,8 @@ enum Step {
         starts: u32,
     },
     Measure,
+    /// A second has passed.
+    Second,
 }
 
 /// One run under way.
@@ -178,6 +180,7 @@ impl<'a> Run<'a> {
         if roles::has_adversary(self.scenario) {
             self.at(0.0, Step::Conspire);
         }
+        self.at(1.0, Step::Second);
         let every = self.scenario.measure_every_s;
         let moments = (self.scenario.duration_s / every).floor() as u64;
         for moment in 1..=moments {
@@ -209,6 +212,10 @@ impl<'a> Run<'a> {
                 self.at(now + CONSPIRE_S, Step::Conspire);
             }
             Step::Measure => self.measure(),
+            Step::Second => {
+                self.watch.second(&self.world, self.scenario);
+                self.at(now + 1.0, Step::Second);
+            }
         }
         Ok(())
     }

@@ -121,7 +121,7 @@ pub enum Addresses {
     /// No groups count: the preset `local`.
     #[default]
     Local,
-    /// Each node in a /16 of its own, as far as they go.
+    /// Each node in a /16 of its own, as far as they go, and as many in each /8 where their number can be divided so.
     Flat,
     /// A Zipf distribution over 120 /8, then over their /16.
     Zipf,

@@ -1,5 +1,9 @@
 //! What is measured of a world while it runs.
 
+mod healing;
+mod load;
+mod starts;
+mod streams;
 mod views;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,11 +12,10 @@ use crypto::PeerId;
 use rand::rngs::ChaCha12Rng;
 
 use super::invariants::Checker;
-use super::measure::{fit, stats};
 use super::outcome::Outcome;
-use super::scenario::{Happening, Scenario};
+use super::scenario::Scenario;
 use super::world::streams::{Purpose, WORLD, stream};
-use super::world::{Host, Player, World};
+use super::world::{Host, World};
 
 /// Figures of one moment.
 #[derive(Clone, Debug, Default)]
@@ -30,8 +33,9 @@ pub(super) struct Watch {
     traffic: Vec<(u64, u64)>,
     /// Dials that had arrived at each victim at the last moment: (all, astray).
     dialed: BTreeMap<usize, (u64, u64)>,
-    /// Exchanges answered at the last moment, of each host.
-    answered: Vec<u64>,
+    load: load::Load,
+    starts: starts::Starts,
+    healing: healing::Healing,
     last_s: f64,
     /// For draws from the views of those who emit no samples.
     draws: ChaCha12Rng,
@@ -52,7 +56,9 @@ impl Watch {
             },
             traffic: Vec::new(),
             dialed: BTreeMap::new(),
-            answered: Vec::new(),
+            load: load::Load::default(),
+            starts: starts::Starts::default(),
+            healing: healing::Healing::default(),
             last_s: 0.0,
             draws: stream(seed, WORLD, Purpose::Measure),
             samples: (0, 0),
@@ -65,19 +71,28 @@ impl Watch {
         &self.ids
     }
 
+    /// Looks at what a moment comes too late for; once a second.
+    pub(super) fn second(&mut self, world: &World, scenario: &Scenario) {
+        self.starts.second(world, scenario);
+        self.healing.second(world, scenario);
+    }
+
     /// Takes the figures of this moment.
     pub(super) fn measure(&mut self, world: &mut World, scenario: &Scenario) {
         if self.ids.len() != world.len() {
             self.ids = world.index_of_ids();
         }
         let seconds = world.time().seconds();
+        let done = seconds / scenario.duration_s;
         let mut moment = Moment::default();
-        self.views(world, &mut moment);
+        let in_degrees = self.views(world, &mut moment);
+        self.starts.known(world, scenario, &in_degrees, &mut moment);
+        self.starts.seeds(&mut moment);
         self.estimates(world, &mut moment);
-        self.emitted(world, seconds / scenario.duration_s, &mut moment);
+        self.emitted(world, done, &mut moment);
         self.bytes(world, seconds, &mut moment);
         self.dials(world, seconds, &mut moment);
-        self.answers(world, seconds, &mut moment);
+        self.work(world, seconds, done, &mut moment);
         self.links(world, &mut moment);
         for (name, value) in moment.values {
             self.outcome
@@ -87,36 +102,6 @@ impl Watch {
                 .push((seconds, value));
         }
         self.last_s = seconds;
-    }
-
-    fn emitted(&mut self, world: &mut World, done: f64, moment: &mut Moment) {
-        self.streams.resize(world.len(), Vec::new());
-        let (mut all, mut bad) = (0, 0);
-        for index in 0..world.len() {
-            if world.host(index).who().hostile {
-                continue;
-            }
-            let samples = match world.player_mut(index) {
-                Some(Player::Node(node)) => node.take_emitted(),
-                Some(other) => views::draw(&other.view(), &mut self.draws),
-                None => continue,
-            };
-            for peer in samples {
-                all += 1;
-                let other = self.ids.get(&peer).map(|index| world.host(*index));
-                bad += u64::from(other.is_none_or(|other| other.who().hostile));
-                if let Some(other) = other.filter(|_| done > 0.25) {
-                    self.streams[index].push(other.index());
-                }
-            }
-        }
-        if done >= 0.75 {
-            self.samples.0 += all;
-            self.samples.1 += bad;
-        }
-        if all > 0 {
-            moment.values.insert("out", bad as f64 / all as f64);
-        }
     }
 
     fn bytes(&mut self, world: &World, seconds: f64, moment: &mut Moment) {
@@ -146,8 +131,9 @@ impl Watch {
         let mut parent: Vec<usize> = (0..world.len()).collect();
         let mut links = 0;
         let mut least = u64::MAX;
-        let mut nodes = 0;
+        let (mut nodes, mut whole) = (0, 0_u32);
         let mut degrees: BTreeMap<u64, u64> = BTreeMap::new();
+        let dialable = starts::dialable(world);
         for host in world.hosts().filter(|host| host.is_honest()) {
             let Some(node) = host.node() else { continue };
             nodes += 1;
@@ -161,6 +147,8 @@ impl Watch {
                     join(&mut parent, host.index() as usize, *other);
                 }
             }
+            let wanted = starts::Wanted::of(node, dialable);
+            whole += u32::from(wanted.is_met(host, rooms.links, world));
             links += degree;
             least = least.min(degree);
             *degrees.entry(degree).or_default() += 1;
@@ -178,78 +166,12 @@ impl Watch {
         let values = &mut moment.values;
         values.insert("links_min", least as f64);
         values.insert("links", links as f64 / f64::from(nodes));
+        values.insert("joined", whole.into());
+        values.insert("dead_links", healing::dead_links(world).into());
         values.insert("largest_component", largest as f64 / f64::from(nodes));
         self.outcome
             .histograms
             .insert("neighbors".to_owned(), degrees);
-    }
-
-    /// How even the samples of all nodes together are over the nodes that can be dialled, and how their memories are spread.
-    fn uniformity(&mut self, world: &World) {
-        let dialable = |host: &Host| host.player().is_some() && !host.who().undialable;
-        let bins: Vec<usize> = world
-            .hosts()
-            .filter(|host| dialable(host))
-            .map(|host| host.index() as usize)
-            .collect();
-        let mut counts = vec![0_u64; world.len()];
-        for peer in self.streams.iter().flatten() {
-            counts[*peer as usize] += 1;
-        }
-        let observed: Vec<u64> = bins.iter().map(|index| counts[*index]).collect();
-        // Below five expected a bin the statistic means little.
-        if observed.iter().sum::<u64>() >= 5 * observed.len() as u64
-            && let Some(fit) = fit::chi_square_uniform(&observed)
-        {
-            self.outcome
-                .metrics
-                .insert("chi_square_p".to_owned(), fit.p);
-        }
-        let mut degrees = vec![0.0; world.len()];
-        let (mut members, mut nodes) = (0.0, 0.0);
-        for host in world.hosts().filter(|host| host.is_honest()) {
-            nodes += 1.0;
-            for known in host.player().map(Player::view).unwrap_or_default() {
-                if let Some(other) = self.ids.get(&known.peer) {
-                    degrees[*other] += 1.0;
-                    members += 1.0;
-                }
-            }
-        }
-        let of: Vec<f64> = bins.iter().map(|index| degrees[*index]).collect();
-        let others = bins.len() as f64 - 1.0;
-        // Each node picks its members among all others: a binomial in-degree.
-        let p = if nodes > 0.0 && others > 0.0 {
-            (members / nodes / others).min(1.0)
-        } else {
-            return;
-        };
-        let binomial = nodes * p * (1.0 - p);
-        if binomial > 0.0
-            && let Some(variance) = stats::population_variance(&of)
-        {
-            self.outcome
-                .metrics
-                .insert("in_degree_variance_ratio".to_owned(), variance / binomial);
-        }
-    }
-
-    /// From the last fault until all honest nodes hang together again with outbound links, as seen at the measured moments; the
-    /// length of the run if they never do. `None` without faults.
-    fn heal_seconds(&self, scenario: &Scenario) -> Option<f64> {
-        let from = scenario
-            .events
-            .iter()
-            .filter(|event| !matches!(event.what, Happening::Join { .. }))
-            .map(|event| event.at_s)
-            .max_by(f64::total_cmp)?;
-        let whole = self.outcome.series.get("largest_component")?;
-        let least = self.outcome.series.get("links_min")?;
-        let healed = whole
-            .iter()
-            .zip(least)
-            .find(|((at, whole), (_, least))| *at > from && *whole >= 1.0 && *least >= 1.0);
-        Some(healed.map_or(scenario.duration_s, |((at, _), _)| *at - from))
     }
 
     /// The outcome: figures of the last moment, or means over the last quarter for rates.
@@ -266,25 +188,31 @@ impl Watch {
                 .filter(|(at, _)| *at > from)
                 .map(|(_, value)| *value)
                 .collect();
-            let value = if name.ends_with("_per_sec") || name == "bytes_per_sec_max" {
+            let value = if name.contains("_per_sec") {
                 late.iter().sum::<f64>() / late.len().max(1) as f64
             } else {
                 curve.last().map_or(0.0, |(_, value)| *value)
             };
             self.outcome.metrics.insert(name.clone(), value);
         }
-        self.uniformity(world);
+        let mut figures = self.evenness(world, scenario);
+        figures.extend(self.starts.figures(world));
+        if let Some((noticed, healed)) = self.healing.figures(world, scenario) {
+            figures.insert("detect_seconds", noticed);
+            figures.insert("heal_seconds", healed);
+        }
+        let events = world.events() as f64 / world.len().max(1) as f64;
+        figures.insert("events_per_node", events);
+        let figures = figures
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value));
+        self.outcome.metrics.extend(figures);
         if let Some(shares) = self.outcome.series.get("share") {
             let peak = shares
                 .iter()
                 .filter(|(at, _)| *at >= scenario.attack_at_s)
                 .fold(0.0, |most: f64, (_, share)| most.max(*share));
             self.outcome.metrics.insert("share_peak".to_owned(), peak);
-        }
-        if let Some(seconds) = self.heal_seconds(scenario) {
-            self.outcome
-                .metrics
-                .insert("heal_seconds".to_owned(), seconds);
         }
         let (all, bad) = self.samples;
         if all > 0 {

@@ -99,6 +99,11 @@ impl Run {
                 ))?;
             }
         }
+        let unmeasured = summary.unmeasured();
+        if !unmeasured.is_empty() {
+            let what = format!("{}: {}", run.title(), unmeasured.join(", "));
+            bail!(sim::nothing_measured(&what));
+        }
         let missed = summary.missed();
         if self.check && !missed.is_empty() {
             bail!("{}: missed {}", run.title(), missed.join(", "));

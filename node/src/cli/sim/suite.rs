@@ -119,6 +119,9 @@ impl Suite {
                 finished.failures[0]
             );
         }
+        if !finished.unmeasured.is_empty() {
+            bail!(sim::nothing_measured(&finished.unmeasured.join(", ")));
+        }
         if self.check && !finished.missed.is_empty() {
             bail!("missed {}", finished.missed.join(", "));
         }

@@ -48,6 +48,8 @@ pub(crate) struct Finished {
     pub(crate) failures: Vec<String>,
     /// Bars that are missed, each with its scenario.
     pub(crate) missed: Vec<String>,
+    /// Figures that have a bar and that nothing measured, each with its scenario.
+    pub(crate) unmeasured: Vec<String>,
     pub(crate) table: Rows,
     pub(crate) summary: SuiteSummary,
 }
@@ -120,7 +122,7 @@ fn finish(
     }
     let table = Rows::new(plan, &runs);
     let summary = SuiteSummary::new(plan, &runs)?;
-    let missed = table.missed();
+    let (missed, unmeasured) = (table.missed(), table.unmeasured());
     let failed = &failures;
     folder.write(&[
         (SUMMARY.to_owned(), summary.json()?.into_bytes()),
@@ -135,6 +137,7 @@ fn finish(
         of,
         failures,
         missed,
+        unmeasured,
         table,
         summary,
     })

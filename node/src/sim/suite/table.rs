@@ -82,6 +82,15 @@ impl Rows {
         missed.collect()
     }
 
+    /// Figures that have a bar and that nothing measured, each with its scenario.
+    pub(super) fn unmeasured(&self) -> Vec<String> {
+        let unmeasured = self.0.iter().flat_map(|row| {
+            let verdicts = row.verdicts.iter().filter(|v| v.figure.is_none());
+            verdicts.map(|v| format!("{}: {}", row.name, v.metric))
+        });
+        unmeasured.collect()
+    }
+
     /// How many bars there are.
     pub(crate) fn bars(&self) -> usize {
         self.0.iter().map(|row| row.verdicts.len()).sum()

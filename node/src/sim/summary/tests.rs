@@ -115,6 +115,7 @@ fn the_summary_shows_bars_first_and_what_is_missed() {
         "{missed:?}"
     );
     assert_eq!(missed[1], "links_min not measured (at least 8)");
+    assert_eq!(summary.unmeasured(), ["links_min"]);
 }
 
 #[test]

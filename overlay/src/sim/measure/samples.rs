@@ -16,22 +16,22 @@ pub struct Lag {
     pub pairs: u64,
     /// Pairs that were equal.
     pub equal: u64,
-    /// Pairs that would be equal by chance: `pairs`/N.
+    /// Pairs that would be equal by chance.
     pub expected: f64,
     /// Correlation of the indicators "is node i": 0 none, 1 always the same, slightly negative where repeats are avoided.
     pub correlation: f64,
     /// Two-sided probability of a count as far from chance as this one. It is exact for independent uniform samples: the comparisons of
-    /// one lag form paths, so that they are independent of each other and the count is Binomial(`pairs`, 1/N). Where shorter lags are
+    /// one lag form paths, so that they are independent of each other and the count is Binomial(`pairs`, chance). Where shorter lags are
     /// correlated, equal pairs come in clumps: then both counts are divided by M. Bartlett's factor (1946), 1 + 2 (sum of the squares of
     /// the correlations at shorter lags).
     pub p: f64,
 }
 
-/// Compares samples 1 to `up_to` places apart in each stream, for `nodes` nodes to sample from (2 or more). Lags that no stream is long
-/// enough for are left out.
+/// Compares samples 1 to `up_to` places apart in each stream, where two independent samples are equal with probability `chance`: 1/N for N
+/// nodes drawn evenly, [`coincidence`] in general. Lags that no stream is long enough for are left out.
 #[must_use]
-pub fn autocorrelation(streams: &[Vec<u32>], nodes: u32, up_to: usize) -> Vec<Lag> {
-    let chance = 1.0 / f64::from(nodes.max(2));
+pub fn autocorrelation(streams: &[Vec<u32>], chance: f64, up_to: usize) -> Vec<Lag> {
+    let chance = chance.clamp(0.0, 1.0 - 1e-9);
     let mut lags = Vec::new();
     let mut clumps = 1.0;
     for lag in 1..=up_to {
@@ -74,6 +74,43 @@ pub fn correlation_time(lags: &[Lag], level: f64) -> usize {
         .unwrap_or(0)
 }
 
+/// The correlation that is left at lags where there should be none.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Remembered {
+    /// The correlation that is farthest from 0, without its sign.
+    pub most: f64,
+    /// How probable a lag as far from chance as the worst one is, if there is no correlation at any: the least `p` times the number of lags
+    /// (Bonferroni), at most 1.
+    pub p: f64,
+    /// The lag whose correlation is `most`.
+    pub lag: usize,
+}
+
+/// What is left at lags above `beyond`. Only lags that expect 5 equal pairs or more count, as in a chi-square test: then what chance alone
+/// makes of a correlation has a standard deviation (M. S. Bartlett 1946) of at most `chance` / sqrt 5. `None` where no lag is left.
+#[must_use]
+pub fn remembered(lags: &[Lag], beyond: usize) -> Option<Remembered> {
+    let judged = || {
+        lags.iter()
+            .filter(|lag| lag.lag > beyond && lag.expected >= 5.0)
+    };
+    let worst = judged().max_by(|a, b| a.correlation.abs().total_cmp(&b.correlation.abs()))?;
+    let least = judged().map(|lag| lag.p).fold(1.0, f64::min);
+    Some(Remembered {
+        most: worst.correlation.abs(),
+        p: (least * judged().count() as f64).min(1.0),
+        lag: worst.lag,
+    })
+}
+
+/// The probability that two independent draws are equal, estimated without bias from counts by node; `None` of fewer than two draws.
+#[must_use]
+pub fn coincidence(counts: &[u64]) -> Option<f64> {
+    let total: u64 = counts.iter().sum();
+    let pairs = |count: u64| count as f64 * (count as f64 - 1.0);
+    (total >= 2).then(|| counts.iter().copied().map(pairs).sum::<f64>() / pairs(total))
+}
+
 /// How uniform pooled streams are.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Uniformity {
@@ -103,7 +140,7 @@ pub fn uniformity(streams: &[Vec<u32>], nodes: u32, up_to: usize) -> Option<Unif
     let counts = counts(streams, nodes)?;
     let plain = chi_square_uniform(&counts)?;
     let samples: u64 = counts.iter().sum();
-    let lags = autocorrelation(streams, nodes, up_to);
+    let lags = autocorrelation(streams, 1.0 / f64::from(nodes.max(2)), up_to);
     let correlation_time = correlation_time(&lags, 0.01);
     let clumps: f64 = lags[..correlation_time]
         .iter()
@@ -197,7 +234,7 @@ mod tests {
     #[test]
     fn independent_streams_pass() {
         let streams = independent(40, 500, 200, 1);
-        let lags = autocorrelation(&streams, 200, 20);
+        let lags = autocorrelation(&streams, 0.005, 20);
         assert_eq!(lags.len(), 20);
         assert_eq!(correlation_time(&lags, 0.01), 0);
         let found = uniformity(&streams, 200, 20).unwrap();
@@ -207,7 +244,7 @@ mod tests {
 
     #[test]
     fn counts_of_equal_pairs_are_exact() {
-        let lags = autocorrelation(&[vec![1, 2, 1, 2, 1], vec![3, 3]], 4, 9);
+        let lags = autocorrelation(&[vec![1, 2, 1, 2, 1], vec![3, 3]], 0.25, 9);
         let equal: Vec<(usize, u64, u64)> =
             lags.iter().map(|l| (l.lag, l.pairs, l.equal)).collect();
         assert_eq!(equal, [(1, 5, 1), (2, 3, 3), (3, 2, 0), (4, 1, 1)]);
@@ -218,7 +255,7 @@ mod tests {
     #[test]
     fn a_stutter_is_found_with_its_length_and_corrected_for() {
         let streams = stuttering(40, 1_000, 200, 4);
-        let lags = autocorrelation(&streams, 200, 12);
+        let lags = autocorrelation(&streams, 0.005, 12);
         assert_eq!(correlation_time(&lags, 0.01), 3);
         // One apart: three in four are equal, two apart one in two.
         assert!((lags[0].correlation - 0.75).abs() < 0.01);
@@ -240,8 +277,42 @@ mod tests {
                 at
             })
             .collect();
-        let lags = autocorrelation(&[stream], 5, 1);
+        let lags = autocorrelation(&[stream], 0.2, 1);
         assert!(lags[0].p < 1e-6 && lags[0].correlation < 0.0);
+    }
+
+    #[test]
+    fn what_is_remembered_longer_than_said_is_found() {
+        let streams = stuttering(40, 1_000, 200, 4);
+        let lags = autocorrelation(&streams, 0.005, 12);
+        let short = remembered(&lags, 2).unwrap();
+        assert_eq!(short.lag, 3);
+        assert!((short.most - 0.25).abs() < 0.01 && short.p < 1e-6);
+        let rest = remembered(&lags, 3).unwrap();
+        // Deviation .005 / sqrt(200) = .00035 alone, several times that after clumps of 4.
+        assert!(rest.most < 0.005 && rest.p > 0.001, "{rest:?}");
+        assert_eq!(remembered(&lags, 12), None);
+        // 40 streams of 20 samples expect four equal pairs at most: too few to tell.
+        let few = autocorrelation(&independent(40, 20, 200, 1), 0.005, 12);
+        assert_eq!(remembered(&few, 0), None);
+    }
+
+    #[test]
+    fn coincidences_of_uneven_draws_are_no_memory() {
+        assert_eq!(coincidence(&[3, 1]), Some(0.5));
+        assert_eq!(coincidence(&[1, 0]), None);
+        // One node in ten is drawn nine times in ten.
+        let mut rng = ChaCha12Rng::seed_from_u64(8);
+        let mut draw = || rng.random_range(0..90_u32).saturating_sub(80);
+        let streams: Vec<Vec<u32>> = (0..40)
+            .map(|_| (0..200).map(|_| draw()).collect())
+            .collect();
+        let chance = coincidence(&counts(&streams, 10).unwrap()).unwrap();
+        assert!((chance - 0.81).abs() < 0.02, "{chance}");
+        let lags = autocorrelation(&streams, 0.5, 20);
+        assert!(remembered(&lags, 0).unwrap().p < 1e-6, "taken for even");
+        let lags = autocorrelation(&streams, chance, 20);
+        assert!(remembered(&lags, 0).unwrap().p > 0.001);
     }
 
     #[test]
@@ -260,7 +331,7 @@ mod tests {
     fn what_cannot_be_judged_gives_nothing() {
         assert_eq!(uniformity(&[vec![0, 5]], 5, 3), None, "out of range");
         assert_eq!(uniformity(&[], 5, 3), None);
-        assert_eq!(autocorrelation(&[vec![1]], 5, 3), []);
+        assert_eq!(autocorrelation(&[vec![1]], 0.2, 3), []);
         assert_eq!(group_shares(&[1, 2], &[0]), None);
         assert_eq!(group_shares(&[0, 0], &[0, 1]), None);
     }
@@ -287,7 +358,7 @@ mod tests {
 
         #[test]
         fn no_stream_breaks_the_tests(streams in proptest::collection::vec(proptest::collection::vec(0u32..9, 0..30), 0..6), up_to in 0usize..40) {
-            for lag in autocorrelation(&streams, 9, up_to) {
+            for lag in autocorrelation(&streams, 1.0 / 9.0, up_to) {
                 prop_assert!((0.0..=1.0).contains(&lag.p) && lag.correlation <= 1.0 + 1e-12);
                 prop_assert!(lag.equal <= lag.pairs);
             }

@@ -63,8 +63,8 @@ impl Slots {
 }
 
 impl Watch {
-    /// Who is in the views of honest nodes.
-    pub(super) fn views(&mut self, world: &World, moment: &mut Moment) {
+    /// Who is in the views of honest nodes; how many of them hold each host.
+    pub(super) fn views(&mut self, world: &World, moment: &mut Moment) -> Vec<u64> {
         let mut total = Slots::default();
         let (mut nodes, mut isolated, mut victims_isolated) = (0_u32, 0_u32, 0_u32);
         let mut victim_most: f64 = 0.0;
@@ -109,6 +109,7 @@ impl Watch {
         self.outcome
             .histograms
             .insert("memory_indegree".to_owned(), histogram);
+        in_degrees
     }
 
     /// Who is in one view; counts them into the in-degrees.
@@ -180,22 +181,6 @@ impl Watch {
         moment
             .values
             .insert("victim_stray_dials_per_sec", each(astray));
-    }
-
-    /// Exchanges of honest nodes that were answered.
-    pub(super) fn answers(&mut self, world: &World, seconds: f64, moment: &mut Moment) {
-        self.answered.resize(world.len(), 0);
-        let span = (seconds - self.last_s).max(1e-9);
-        let (mut all, mut nodes) = (0, 0_u32);
-        for host in world.hosts().filter(|host| !host.who().hostile) {
-            let now = host.player().map_or(0, Player::answered);
-            let before = std::mem::replace(&mut self.answered[host.index() as usize], now);
-            // A node that starts anew counts anew.
-            all += now.saturating_sub(before);
-            nodes += u32::from(host.is_honest());
-        }
-        let mean = all as f64 / f64::from(nodes.max(1)) / span;
-        moment.values.insert("answered_per_sec", mean);
     }
 }
 

@@ -309,6 +309,12 @@ impl World {
         self.ground.split.is_some()
     }
 
+    /// Whether two hosts reach each other, both ways, as far as splits go.
+    #[must_use]
+    pub fn connects(&self, one: u32, other: u32) -> bool {
+        self.ground.reaches(one, other) && self.ground.reaches(other, one)
+    }
+
     /// When the last split ended, if there was one.
     #[must_use]
     pub const fn healed_at(&self) -> Option<Time> {
