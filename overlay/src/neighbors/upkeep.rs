@@ -15,6 +15,7 @@ use crate::action::Target;
 use crate::cx::Cx;
 use crate::input::{Lane, LinkId};
 use crate::peers::{Book, DialPurpose};
+use crate::rules::Rule;
 use crate::sampling::View;
 use crate::wire::{Message, Purpose};
 
@@ -207,7 +208,12 @@ impl Neighbors {
             return;
         }
         let coming = book.dialing_neighbors() + self.requests.len() + self.greeting_neighbors();
-        let want = cx.config.neighbors.outbound.saturating_sub(have + coming);
+        let config = &cx.config.neighbors;
+        let mut want = config.outbound.saturating_sub(have + coming);
+        if !cx.rules.hold(Rule::SeparatePools) {
+            let taken = self.links.neighbors().count() + coming;
+            want = want.min((config.outbound + config.inbound).saturating_sub(taken));
+        }
         if want == 0 {
             return;
         }
@@ -232,7 +238,8 @@ impl Neighbors {
             .collect();
         candidates.shuffle(cx.rng);
         let mut wanted = want;
-        for fresh_groups_only in [true, false] {
+        let spread = cx.rules.hold(Rule::OutboundGroups);
+        for fresh_groups_only in [spread, false] {
             candidates.retain(|(peer, addr)| {
                 if wanted == 0 || (fresh_groups_only && groups.contains(&book.group_of(*addr).wide))
                 {
@@ -278,7 +285,7 @@ impl Neighbors {
     /// Back to the archive: quickly when alone or when the memory spans far fewer groups than the archive knows, slowly for ever.
     fn heal(&mut self, alone: bool, view: &View, book: &mut Book, cx: &mut Cx<'_>) {
         let now = cx.now.mono;
-        if now < self.upkeep.next_heal {
+        if now < self.upkeep.next_heal || !cx.rules.hold(Rule::Healing) {
             return;
         }
         let narrowed = view.group_count() * 2 < book.archived_groups();

@@ -16,6 +16,7 @@ use crate::config::AddressPreset;
 use crate::cx::Cx;
 use crate::input::Now;
 use crate::restored::Restored;
+use crate::rules::{Rule, Rules};
 use crate::wire::{ListItem, PeerRecord};
 
 /// Most anchors kept.
@@ -59,6 +60,7 @@ pub enum Heard {
 pub struct Book {
     pub(super) me: PeerId,
     pub(super) preset: AddressPreset,
+    pub(super) caps: Caps,
     pub(super) config: Config,
     pub(super) young: bool,
     pub(super) marker: Marker,
@@ -78,8 +80,15 @@ impl Book {
     /// A book that knows what the store kept.
     #[must_use]
     pub fn new(restored: &Restored, cx: &mut Cx<'_>) -> Self {
-        let (config, preset) = (cx.config.peers.clone(), cx.config.addresses);
-        let caps = Caps::of(preset);
+        let (mut config, preset) = (cx.config.peers.clone(), cx.config.addresses);
+        let caps = if cx.rules.hold(Rule::AddressCaps) {
+            Caps::of(preset)
+        } else {
+            Caps::NONE
+        };
+        if !cx.rules.hold(Rule::SourceQuota) {
+            config.per_source = config.heard;
+        }
         let mut archive = Archive::new(preset, config.archive, config.archive_persist, cx.rng);
         archive.restore(&restored.archive, cx);
         let mut anchors = restored.anchors.clone();
@@ -87,6 +96,7 @@ impl Book {
         Self {
             me: cx.me(),
             preset,
+            caps,
             young: true,
             marker: Marker::new(cx.rng),
             candidates: Candidates::new(preset, caps, cx.rng),
@@ -106,7 +116,7 @@ impl Book {
     /// The caps per address and group, the same for links, dials and records.
     #[must_use]
     pub const fn caps(&self) -> Caps {
-        Caps::of(self.preset)
+        self.caps
     }
 
     /// The groups of an address.
@@ -117,8 +127,14 @@ impl Book {
 
     /// What an id is ranked by at an address.
     #[must_use]
-    pub fn marks(&self, id: &[u8; 32], addr: SocketAddr) -> Marks {
-        self.marker.marks(id, addr.ip(), self.preset)
+    pub fn marks(&self, id: &[u8; 32], addr: SocketAddr, rules: Rules) -> Marks {
+        let flat = !rules.hold(Rule::PrefixRank);
+        let preset = if flat {
+            AddressPreset::Local
+        } else {
+            self.preset
+        };
+        self.marker.marks(id, addr.ip(), preset)
     }
 
     /// This address answered with our own key: never dial it again.
@@ -176,7 +192,8 @@ impl Book {
 
     /// How many more untested candidates this source may name now.
     #[must_use]
-    pub fn room_for(&self, source: &PeerId, wins: bool) -> bool {
+    pub fn room_for(&self, source: &PeerId, wins: bool, rules: Rules) -> bool {
+        let source = &self.queue_of(*source, rules);
         self.candidates.room(source, &self.config) > 0
             || (wins && self.candidates.has_spare(source))
     }
@@ -190,7 +207,11 @@ impl Book {
         source: Source,
         cx: &mut Cx<'_>,
     ) -> Heard {
-        let heard = self.take_in(record, bits, source, cx);
+        let heard = if cx.rules.hold(Rule::OwnDial) {
+            self.take_in(record, bits, source, cx)
+        } else {
+            self.trust(record, bits, cx)
+        };
         let counter = match heard {
             Heard::New => &mut cx.stats.peers.heard,
             Heard::Renewed => &mut cx.stats.peers.renewed,
@@ -231,8 +252,10 @@ impl Book {
         }
         let (class, from) = match source {
             Source::Caller => (Class::Caller, None),
-            Source::List { from, wins: true } => (Class::Wins, Some(from)),
-            Source::List { from, wins: false } => (Class::Spare, Some(from)),
+            Source::List { from, wins } => {
+                let class = if wins { Class::Wins } else { Class::Spare };
+                (class, Some(self.queue_of(from, cx.rules)))
+            }
         };
         if let Some(candidate) = self.candidates.get(&peer) {
             let newer = candidate.record.version < record.version;
@@ -330,7 +353,7 @@ impl Book {
             return;
         }
         cx.stats.peers.proofs += 1;
-        let marks = self.marks(peer.as_bytes(), addr);
+        let marks = self.marks(peer.as_bytes(), addr, cx.rules);
         if let Some(evicted) = self.proven.insert(peer, addr, marks, record, cx.now) {
             cx.stats.peers.proven_evicted += 1;
             self.touched.insert(evicted);
@@ -372,17 +395,6 @@ impl Book {
             cx.stats.peers.proofs_renewed += 1;
             self.proven.renew(&peer, cx.now);
         }
-    }
-
-    /// A frame arrived from anybody: we are not cut off.
-    pub fn in_touch(&mut self, now: Instant) {
-        self.last_contact = self.last_contact.max(Some(now));
-    }
-
-    /// No sign of life from anybody for a while.
-    pub(super) fn cut_off(&self, now: Instant) -> bool {
-        self.last_contact
-            .is_none_or(|at| now.saturating_duration_since(at) >= self.config.cut_off_after)
     }
 
     /// When the peer was last proven; `None` if it is not.

@@ -3,15 +3,17 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crypto::PeerId;
+use crypto::{PeerId, Verified};
 
-use super::book::MAX_ANCHORS;
+use super::book::{Heard, MAX_ANCHORS};
 use super::dials::{DialRefused, Dialing};
 use super::{Book, DialPurpose, PeerRow, canonical, is_taken};
 use crate::action::{Action, Row, Target};
 use crate::cx::Cx;
 use crate::input::{DialError, DialId};
 use crate::neighbors::Code;
+use crate::rules::{Rule, Rules};
+use crate::wire::PeerRecord;
 
 /// How a failed dial is understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +74,7 @@ impl Book {
             Target::Addr(addr) => Some(canonical(*addr)),
             Target::Name(_) => None,
         };
-        let allowed = self.may_dial(&peer, addr, purpose, cx.now.mono);
+        let allowed = self.may_dial(&peer, addr, purpose, cx.rules, cx.now.mono);
         if let Err(reason) = allowed {
             let counter = match reason {
                 DialRefused::Myself | DialRefused::OwnAddress => &mut cx.stats.peers.dials_to_self,
@@ -105,6 +107,7 @@ impl Book {
         peer: &PeerId,
         addr: Option<SocketAddr>,
         purpose: DialPurpose,
+        rules: Rules,
         now: Instant,
     ) -> Result<(), DialRefused> {
         let configured = matches!(purpose, DialPurpose::Seed | DialPurpose::Persistent);
@@ -138,9 +141,12 @@ impl Book {
         if let Some(until) = addr.and_then(|addr| self.dials.resting(addr, peer, now)) {
             return Err(DialRefused::Resting(until));
         }
-        self.dials.take_rate(now).map_err(DialRefused::Rate)?;
+        if rules.hold(Rule::DialRate) {
+            self.dials.take_rate(now).map_err(DialRefused::Rate)?;
+        }
         let caps = self.caps();
         if let Some(addr) = addr.filter(|_| purpose == DialPurpose::Candidate)
+            && rules.hold(Rule::DialBudget)
             && !self.dials.take_hearsay(addr.ip(), self.preset, &caps, now)
         {
             return Err(DialRefused::Budget);
@@ -253,23 +259,24 @@ impl Book {
             self.in_touch(now);
         }
         let Some(addr) = dialing.addr else { return };
+        let judged = cx.rules.hold(Rule::SourceQuota);
         match failure {
             Failure::Ours => {
                 // An address of a family we cannot dial is no use to us, and nobody's fault.
                 if *reason == Ok(DialError::NoAddress) {
-                    self.dials.rest(addr, None, true, &self.config, now);
+                    self.rest(addr, None, true, cx);
                     self.candidates.failed(&peer, addr, false);
                 }
                 self.candidates.put_back(&peer);
             }
             Failure::Refused => {
                 // It is there, so its source spoke true; it may have room for us another time.
-                self.dials.rest(addr, Some(peer), false, &self.config, now);
+                self.rest(addr, Some(peer), false, cx);
                 self.candidates.failed(&peer, addr, false);
             }
             Failure::Wrong => {
-                self.dials.rest(addr, Some(peer), true, &self.config, now);
-                self.candidates.failed(&peer, addr, true);
+                self.rest(addr, Some(peer), true, cx);
+                self.candidates.failed(&peer, addr, judged);
                 if self.proven_addr(&peer) == Some(addr) {
                     cx.stats.peers.died += 1;
                     self.drop_proven(&peer);
@@ -278,13 +285,56 @@ impl Book {
             Failure::Dead => {
                 let excused = self.cut_off(now);
                 cx.stats.peers.failures_excused += u64::from(excused);
-                self.dials.rest(addr, None, !excused, &self.config, now);
-                self.candidates.failed(&peer, addr, !excused);
+                self.rest(addr, None, !excused, cx);
+                self.candidates.failed(&peer, addr, judged && !excused);
                 if !excused && self.proven_addr(&peer) == Some(addr) {
                     self.note_failure(&peer, cx);
                 }
             }
         }
+    }
+
+    fn rest(&mut self, addr: SocketAddr, peer: Option<PeerId>, escalate: bool, cx: &Cx<'_>) {
+        if cx.rules.hold(Rule::RestDead) {
+            self.dials
+                .rest(addr, peer, escalate, &self.config, cx.now.mono);
+        }
+    }
+
+    /// Whose candidates a peer's list adds to.
+    pub(super) fn queue_of(&self, from: PeerId, rules: Rules) -> PeerId {
+        if rules.hold(Rule::SourceQuota) {
+            from
+        } else {
+            self.me
+        }
+    }
+
+    /// Takes a record at its word, as no node does: it is where it says.
+    pub(super) fn trust(
+        &mut self,
+        record: Verified<PeerRecord>,
+        bits: u8,
+        cx: &mut Cx<'_>,
+    ) -> Heard {
+        let mut addrs = record.addrs();
+        let named = addrs.find(|(bit, _)| bits == 0 || bits & bit != 0);
+        let Some((_, addr)) = named else {
+            return Heard::NoAddress;
+        };
+        self.proven(record.signer(), addr, record, cx);
+        Heard::New
+    }
+
+    /// A frame arrived from anybody: we are not cut off.
+    pub fn in_touch(&mut self, now: Instant) {
+        self.last_contact = self.last_contact.max(Some(now));
+    }
+
+    /// No sign of life from anybody for a while.
+    fn cut_off(&self, now: Instant) -> bool {
+        self.last_contact
+            .is_none_or(|at| now.saturating_duration_since(at) >= self.config.cut_off_after)
     }
 
     /// A peer that refused asked not to be dialled again for this long: it rests there for at least that. Others at its address

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crypto::{PeerId, Verified};
+use rand::seq::SliceRandom as _;
 
 use super::{Sampling, Stage, Visit};
 use crate::action::Target;
@@ -10,6 +11,7 @@ use crate::cx::Cx;
 use crate::input::{Lane, LinkId};
 use crate::neighbors::{Change, Code, Link, Links};
 use crate::peers::{Book, DialPurpose, Heard, Source};
+use crate::rules::Rule;
 use crate::wire::{
     Bounded, ExchangeReply, ExchangeRequest, ListItem, MAX_LIST, Message, PeerRecord,
 };
@@ -108,6 +110,9 @@ impl Sampling {
             (1, parallel.div_ceil(4).max(2))
         };
         let mut order = self.by_age(book, cx);
+        if !cx.rules.hold(Rule::OldestFirst) {
+            order.shuffle(cx.rng);
+        }
         while budget > 0 && self.visits.len() < most {
             let Some((_, _, peer)) = order.pop() else {
                 break;
@@ -303,13 +308,8 @@ impl Sampling {
             if self.is_of_clone(item, own, cx)? {
                 continue;
             }
-            let record = &item.record.value;
-            let known = book.version_of(&record.id);
-            let wins = known.is_some()
-                || record.addrs().any(|(bit, addr)| {
-                    item.proven & bit != 0
-                        && self.view.memory.would_win(&book.marks(&record.id, addr))
-                });
+            let known = book.version_of(&item.record.value.id);
+            let wins = known.is_some() || self.would_win(item, book, cx);
             let heard = self.hear(from, item, known, wins, book, cx)?;
             if heard == Some(Heard::New) && wins {
                 cx.stats.sampling.pulled_winners += 1;
@@ -317,6 +317,15 @@ impl Sampling {
             }
         }
         Ok(found)
+    }
+
+    /// Whether the peer of an item would win a slot at an address that is said to be proven.
+    pub(super) fn would_win(&self, item: &ListItem, book: &Book, cx: &Cx<'_>) -> bool {
+        let record = &item.record.value;
+        record.addrs().any(|(bit, addr)| {
+            let marks = || book.marks(&record.id, addr, cx.rules);
+            item.proven & bit != 0 && self.view.memory.would_win(&marks())
+        })
     }
 
     /// Whether an item is a record of our own that we never issued. (Older ones of ours come round for hours and say nothing.)
@@ -361,7 +370,7 @@ impl Sampling {
                     cx.stats.peers.stale += 1;
                     return Ok(Some(Heard::Stale));
                 }
-                if !book.room_for(&from, wins) {
+                if !book.room_for(&from, wins, cx.rules) {
                     cx.stats.peers.over_cap += 1;
                     return Ok(Some(Heard::Full));
                 }

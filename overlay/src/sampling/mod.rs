@@ -29,6 +29,7 @@ use crate::cx::Cx;
 use crate::input::{DialId, LinkId};
 use crate::neighbors::Links;
 use crate::peers::{Book, DialPurpose, DialRefused};
+use crate::rules::Rule;
 use crate::wire::PeerRecord;
 
 crate::stats::counters! {
@@ -208,9 +209,11 @@ impl Sampling {
     #[must_use]
     pub fn new(cx: &mut Cx<'_>) -> Self {
         let now = cx.now.mono;
+        let mut callers = callers::Callers::new(now, cx.rng);
+        callers.first_come = !cx.rules.hold(Rule::Reservoir);
         Self {
             view: View::new(cx.config.sampling.slots, cx.config.addresses, cx.rng),
-            callers: callers::Callers::new(now, cx.rng),
+            callers,
             visits: BTreeMap::new(),
             asked: BTreeMap::new(),
             young: Some(Young::default()),
@@ -469,7 +472,12 @@ impl Sampling {
         if self.is_young() {
             return;
         }
-        let price = cx.config.sampling.exchanges_per_reset.max(5);
+        let slow = cx.rules.hold(Rule::SlowReset);
+        let price = if slow {
+            cx.config.sampling.exchanges_per_reset.max(5)
+        } else {
+            1
+        };
         self.credit = (self.credit + 1).min(price);
         if self.credit < price {
             return;
@@ -482,7 +490,7 @@ impl Sampling {
             self.view.memory.refill(book.proven_peers());
         }
         debug_assert!(
-            self.resets * 5 <= self.exchanges,
+            !slow || self.resets * 5 <= self.exchanges,
             "at most 0.2 resets per exchange"
         );
     }

@@ -10,6 +10,7 @@ use crate::cx::Cx;
 use crate::input::{Lane, LinkId};
 use crate::neighbors::{Code, Links};
 use crate::peers::{Book, Group, Heard, Source};
+use crate::rules::Rule;
 use crate::wire::{
     Bounded, ExchangeReply, ExchangeRequest, ListItem, MAX_LIST, Message, PeerRecord,
 };
@@ -37,7 +38,8 @@ impl Sampling {
         book.in_touch(cx.now.mono);
         let config = &cx.config.sampling;
         let known = book.proven_len();
-        if !self.callers.admit(peer, known, config, cx.now.mono) {
+        let paced = self.callers.admit(peer, known, config, cx.now.mono);
+        if !paced && cx.rules.hold(Rule::CallPace) {
             cx.stats.sampling.calls_refused += 1;
             return answer(link, own, Vec::new(), cx);
         }
@@ -58,7 +60,13 @@ impl Sampling {
                 }
             }
         }
-        let pushed = &request.list[..request.list.len().min(cx.config.sampling.push)];
+        let ranked = !cx.rules.hold(Rule::OwnExchanges);
+        let most = if ranked {
+            MAX_LIST
+        } else {
+            cx.config.sampling.push
+        };
+        let pushed = &request.list[..request.list.len().min(most)];
         let repeats = repeats(pushed);
         for (n, item) in pushed.iter().enumerate() {
             if repeats >> n & 1 == 1 {
@@ -69,7 +77,8 @@ impl Sampling {
                 continue;
             }
             let known = book.version_of(&item.record.value.id);
-            match self.hear(peer, item, known, false, book, cx)? {
+            let wins = ranked && (known.is_some() || self.would_win(item, book, cx));
+            match self.hear(peer, item, known, wins, book, cx)? {
                 Some(Heard::New) => cx.stats.sampling.pushed += 1,
                 Some(Heard::Full) => cx.stats.sampling.pushed_over_room += 1,
                 _ => {}
@@ -128,7 +137,7 @@ impl Sampling {
         cx.stats.sampling.callers_left_out += left_out as u64;
         for record in drawn {
             let wins = record.addrs().any(|(_, addr)| {
-                let marks = book.marks(record.signer().as_bytes(), addr);
+                let marks = book.marks(record.signer().as_bytes(), addr, cx.rules);
                 self.view.memory.would_win(&marks)
             });
             if wins {

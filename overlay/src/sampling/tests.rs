@@ -421,7 +421,10 @@ impl Node {
     /// What must hold after every step.
     fn check(&self) {
         let memory = self.sampling.view().memory();
-        memory.check(&|peer, addr| self.book.marks(peer.as_bytes(), addr));
+        memory.check(&|peer, addr| {
+            self.book
+                .marks(peer.as_bytes(), addr, crate::rules::Rules::ALL)
+        });
         let unix_s = self.bench.now.unix_ms / 1000;
         let members: Vec<_> = memory.members().collect();
         let distinct: BTreeSet<PeerId> = members.iter().map(|(peer, _)| *peer).collect();

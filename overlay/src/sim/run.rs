@@ -17,6 +17,7 @@ use super::watch::Watch;
 use super::world::streams::{Purpose, WORLD, seed_of, stream};
 use super::world::{Player, Time, World};
 use crate::overlay::Overlay;
+use crate::rules::Rules;
 
 /// Hostile nodes bring together what they know this often, simulated seconds.
 const CONSPIRE_S: f64 = 5.0;
@@ -273,7 +274,8 @@ impl<'a> Run<'a> {
         let config = self.cast.config(index, &self.world);
         let purpose = Purpose::Core(host.starts());
         let seed = seed_of(self.world.seed(), host.index(), purpose);
-        let mut overlay = Overlay::new(
+        let mut overlay = Overlay::under(
+            Rules::without(&self.scenario.without),
             host.who().identity.clone(),
             self.world.network(),
             config,

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::rules::Rule;
+
 /// A world and what happens in it. All keys are on one level, so that each can be set from a command line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -47,7 +49,7 @@ pub struct Scenario {
 
     /// What the hostile nodes do.
     pub adversary: Adversary,
-    /// Exchanges that a hostile node starts per period (F), for those that flood.
+    /// Exchanges that a hostile node starts per period (F), unless its attack is to conform.
     pub force: f64,
     /// Honest nodes that a targeted attack aims at.
     pub victims: usize,
@@ -85,6 +87,10 @@ pub struct Scenario {
     pub outbound: usize,
     /// Most inbound neighbors.
     pub inbound: usize,
+    /// Most proven peers kept; a small book is to a small network what the default is to a large one.
+    pub proven: usize,
+    /// Rules that honest nodes do without, to see what each is for.
+    pub without: Vec<Rule>,
 
     /// What the figures must reach.
     pub bars: Vec<Bar>,
@@ -143,6 +149,8 @@ pub enum Adversary {
     Invent,
     /// Accept, then never answer.
     Refuse,
+    /// Call from where nobody can dial back, each time as if from another address, so that honest callers wait behind them.
+    FakeCallers,
 }
 
 /// Something that happens at one moment.
@@ -277,6 +285,8 @@ impl Default for Scenario {
             exchanges_per_reset: 0,
             outbound: 0,
             inbound: 0,
+            proven: 0,
+            without: Vec::new(),
             bars: Vec::new(),
         }
     }

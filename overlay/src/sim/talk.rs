@@ -78,6 +78,12 @@ impl Talk {
         self.out.pop_front()
     }
 
+    /// Says from now on that it is at this address.
+    pub(super) fn claim(&mut self, addr: SocketAddr) {
+        self.addr = addr;
+        self.record = None;
+    }
+
     /// Signs a record anew.
     pub(super) fn issue(&mut self, now: Now) -> Signed<PeerRecord> {
         self.version = now.unix_ms.max(self.version + 1);

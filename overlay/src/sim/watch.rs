@@ -57,6 +57,7 @@ impl Watch {
         self.emitted(world, seconds / scenario.duration_s, &mut moment);
         self.bytes(world, seconds, &mut moment);
         self.links(world, &mut moment);
+        self.company(world, &mut moment);
         for (name, value) in moment.values {
             self.outcome
                 .series
@@ -234,6 +235,36 @@ impl Watch {
         self.outcome
             .histograms
             .insert("memory_indegree".to_owned(), indegree);
+    }
+
+    /// With whom honest nodes are linked, and how many of their slots hold a node that is gone, or never was.
+    fn company(&self, world: &World, moment: &mut Moment) {
+        let (mut nodes, mut links, mut hostile, mut honest_outbound) = (0, 0, 0, 0);
+        let (mut slots, mut gone) = (0, 0);
+        let other = |peer: &PeerId| self.ids.get(peer).map(|index| world.host(*index));
+        let honest = world.hosts().filter(|host| host.is_honest());
+        for node in honest.filter_map(Host::node) {
+            nodes += 1;
+            let rooms = node.rooms();
+            for (_, link) in rooms.links.neighbors() {
+                let bad = other(&link.peer).is_some_and(|other| other.who().hostile);
+                links += 1;
+                hostile += usize::from(bad);
+                honest_outbound += usize::from(link.outbound && !bad);
+            }
+            let memory = rooms.view.memory();
+            for (peer, _) in memory.members() {
+                let held = memory.slots_of(&peer);
+                let there = other(&peer).is_some_and(|other| other.player().is_some());
+                slots += held;
+                gone += if there { 0 } else { held };
+            }
+        }
+        let part = |some: usize, all: usize| some as f64 / all.max(1) as f64;
+        let values = &mut moment.values;
+        values.insert("hostile_links", part(hostile, links));
+        values.insert("honest_outbound", part(honest_outbound, nodes));
+        values.insert("gone", part(gone, slots));
     }
 
     /// How even the samples of all nodes together are over the nodes that can be dialled, and how their memories are spread.

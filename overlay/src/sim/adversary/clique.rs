@@ -70,23 +70,20 @@ impl Clique {
             .map(|_| {
                 let mut key = [0; 32];
                 rng.fill(&mut key);
-                let nowhere = (
-                    Ipv4Addr::new(
-                        rng.random_range(20..90),
-                        rng.random(),
-                        rng.random(),
-                        rng.random(),
-                    ),
-                    9,
-                );
                 let addr = if at_victims && !self.victims.is_empty() {
                     self.victims[rng.random_range(0..self.victims.len())].1
                 } else {
-                    nowhere.into()
+                    Self::nowhere(&mut rng)
                 };
                 (Identity::from_seed(&key), addr)
             })
             .collect();
+    }
+
+    /// An address where nobody is.
+    pub(super) fn nowhere(rng: &mut ChaCha12Rng) -> SocketAddr {
+        let (first, rest) = (rng.random_range(20..90), rng.random::<[u8; 3]>());
+        (Ipv4Addr::new(first, rest[0], rest[1], rest[2]), 9).into()
     }
 
     /// Signs the records anew when it is time.

@@ -105,7 +105,7 @@ impl Puppet {
         let want = want.min(MAX_LIST);
         let clique = self.clique.clone();
         match self.attack(now) {
-            Adversary::Refuse => Vec::new(),
+            Adversary::Refuse | Adversary::FakeCallers => Vec::new(),
             Adversary::Replay => self.draw(&clique.old, want),
             Adversary::AddressPoison | Adversary::Invent => self.draw(&clique.invented, want),
             // Good manners: what it knows, in the proportion in which it knows it.
@@ -143,12 +143,15 @@ impl Puppet {
         };
         let target = target.or_else(|| pick(&self.contacts, &mut self.rng));
         let force = match attack {
-            Adversary::Flood | Adversary::Targeted => self.plan.force,
-            _ => 1.0,
+            Adversary::Honest | Adversary::Lie | Adversary::SilentBias => 1.0,
+            _ => self.plan.force,
         };
         let wait = self.plan.period.div_f64(force.max(1e-3));
         self.next_call = now.mono + wait.mul_f64(self.rng.random_range(0.5..1.5));
         let Some((peer, addr)) = target else { return };
+        if attack == Adversary::FakeCallers {
+            self.talk.claim(Clique::nowhere(&mut self.rng));
+        }
         let kept = self
             .talk
             .partners
