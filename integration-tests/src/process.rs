@@ -6,7 +6,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -145,13 +145,14 @@ impl Program {
                 }
             }
         });
-        let stderr = read_all(child.stderr.take().expect("piped"));
+        let (reader, stderr) = read_along(child.stderr.take().expect("piped"));
         let stdin = child.stdin.take();
         Running {
             child,
             stdin,
             lines,
-            stderr: Some(stderr),
+            reader: Some(reader),
+            stderr,
         }
     }
 }
@@ -162,6 +163,25 @@ fn read_all(mut from: impl Read + Send + 'static) -> std::thread::JoinHandle<Str
         let _ = from.read_to_end(&mut bytes); // what came before a broken pipe is what there is
         String::from_utf8_lossy(&bytes).into_owned()
     })
+}
+
+/// Reads to the end, and shows meanwhile what has come.
+fn read_along(
+    from: impl Read + Send + 'static,
+) -> (std::thread::JoinHandle<()>, Arc<Mutex<String>>) {
+    let text = Arc::new(Mutex::new(String::new()));
+    let shown = text.clone();
+    let reader = std::thread::spawn(move || {
+        let mut from = BufReader::new(from);
+        let mut line = Vec::new();
+        // What came before a broken pipe is what there is.
+        while from.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+            let mut text = text.lock().expect("no panic");
+            text.push_str(&String::from_utf8_lossy(&line));
+            line.clear();
+        }
+    });
+    (reader, shown)
 }
 
 fn wait(child: &mut Child, patience: Duration) -> ExitStatus {
@@ -184,7 +204,8 @@ pub struct Running {
     child: Child,
     stdin: Option<ChildStdin>,
     lines: mpsc::Receiver<String>,
-    stderr: Option<std::thread::JoinHandle<String>>,
+    reader: Option<std::thread::JoinHandle<()>>,
+    stderr: Arc<Mutex<String>>,
 }
 
 impl Running {
@@ -247,11 +268,10 @@ impl Running {
     /// When it does not end.
     pub fn finish(&mut self) -> (ExitStatus, String) {
         let status = wait(&mut self.child, PATIENCE);
-        let stderr = self
-            .stderr
-            .take()
-            .map(|reader| reader.join().expect("no panic"))
-            .unwrap_or_default();
+        if let Some(reader) = self.reader.take() {
+            reader.join().expect("no panic");
+        }
+        let stderr = std::mem::take(&mut *self.stderr.lock().expect("no panic"));
         (status, stderr)
     }
 
@@ -393,6 +413,22 @@ impl Daemon {
                 "{what} did not come about: {status}"
             );
             std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Waits until its log has this text.
+    ///
+    /// # Panics
+    /// When it never has.
+    pub fn wait_for_stderr(&self, text: &str) {
+        let start = Instant::now();
+        loop {
+            let so_far = self.process.stderr.lock().expect("no panic").clone();
+            if so_far.contains(text) {
+                return;
+            }
+            assert!(start.elapsed() < PATIENCE, "{text:?} is not in: {so_far}");
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 

@@ -107,6 +107,27 @@ fn a_partition_heals_and_both_sides_get_everything() {
 }
 
 #[test]
+fn each_of_two_links_with_one_peer_has_its_own_traffic() {
+    in_virtual_time(async {
+        let latency = Duration::from_millis(5);
+        let village = Village::founded(7, Conditions::calm(latency), 3, 2).await;
+        village.settled(1, secs(60)).await;
+        village
+            .publisher(1, 30, Duration::from_millis(10), 900)
+            .await
+            .expect("a publisher");
+        // The one is the neighbor; the other proved its address, and closes when it has been idle.
+        let links = village.handle(2).peers().await.expect("it runs");
+        let [neighbor, visit] = &links[..] else {
+            panic!("two links with one peer: {links:?}");
+        };
+        assert!(neighbor.neighbor && !visit.neighbor && neighbor.addr == visit.addr);
+        assert!(neighbor.bytes_in > 30 * 900, "{links:?}");
+        assert!((1..30 * 900).contains(&visit.bytes_in), "{links:?}");
+    });
+}
+
+#[test]
 fn a_node_that_stops_reading_delays_nobody() {
     in_virtual_time(async {
         let latency = Duration::from_millis(20);

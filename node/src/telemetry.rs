@@ -1,4 +1,4 @@
-//! Logs: to stderr, as text or JSON lines, at a level that can change while the program runs.
+//! Logs: to stderr, as text or JSON lines, at a level that can change while the program runs; and what panics say there.
 
 use std::io::IsTerminal as _;
 
@@ -11,6 +11,18 @@ use vouchsafe::config::LogFormat;
 /// The running logs.
 #[derive(Debug)]
 pub(crate) struct Logs(reload::Handle<EnvFilter, Registry>);
+
+/// Keeps the database's panics about a damaged store off the terminal while the store opens: they are caught, and the error
+/// that the program ends with says the same and what to do. `RUST_BACKTRACE` shows them nevertheless.
+pub(crate) fn quiet_about_damage() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let asked_for = std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0");
+        if asked_for || !vouchsafe::store::is_opening() {
+            usual(panic);
+        }
+    }));
+}
 
 /// What the environment says about the level: `VOUCHSAFE_LOG`, then `RUST_LOG`.
 fn from_environment() -> Option<(&'static str, String)> {

@@ -36,7 +36,7 @@ fn the_list_names_every_scenario() {
     }
     let output = sim(&["list", "--json"]);
     let text = String::from_utf8(output.stdout).expect("text");
-    assert_eq!(text.lines().count(), 13);
+    assert_eq!(text.lines().count(), 14);
     for line in text.lines() {
         let entry: serde_json::Value = serde_json::from_str(line).expect("JSON");
         assert!(
@@ -175,6 +175,15 @@ fn two_reports_are_compared() {
         sim(&["compare", &old, &old, "--check"]).status.code(),
         Some(0)
     );
+    // A smaller share is better; the other way round it is a regression.
+    assert_eq!(
+        sim(&["compare", &old, &new, "--worse"]).status.code(),
+        Some(0)
+    );
+    let output = sim(&["compare", &new, &old, "--worse"]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stderr).expect("text");
+    assert!(text.contains("nat: share worse than tolerated"), "{text}");
     let text = fails(&["compare", &old, &path(dir.path(), "none.json")], 1);
     assert!(text.contains("none.json: cannot be read"), "{text}");
 }

@@ -54,6 +54,9 @@ pub struct Config {
     pub conduct: crate::conduct::Config,
 }
 
+/// Links that a node has at least beyond its outbound neighbors, for visits and inbound links.
+pub const SPARE_LINKS: usize = 8;
+
 impl Config {
     /// Checks every setting against its range.
     ///
@@ -70,7 +73,7 @@ impl Config {
         if !(1..=64).contains(&n.outbound) {
             return wrong("outbound", "the number of outbound neighbors is 1 to 64");
         }
-        if n.max_links < n.outbound.saturating_add(8) {
+        if n.max_links < n.outbound.saturating_add(SPARE_LINKS) {
             return wrong(
                 "max_links",
                 "at least 8 more than the outbound neighbors, for visits and inbound links",

@@ -31,6 +31,11 @@ use crate::stats::Stats;
 use crate::status::{PeerInfo, Status};
 use crate::wire::{self, DecodeError, Message};
 
+#[cfg(feature = "sim")]
+mod rooms;
+#[cfg(feature = "sim")]
+pub use rooms::Rooms;
+
 /// Checked keys kept: enough for every author and peer of a large network to be checked once.
 const KEY_CACHE: usize = 16_384;
 
@@ -222,41 +227,6 @@ impl Overlay {
             &parts.book,
             &parts.messages,
         )
-    }
-}
-
-/// What a simulation may look at.
-#[cfg(feature = "sim")]
-#[derive(Clone, Copy, Debug)]
-pub struct Rooms<'a> {
-    /// Records, archive, dials.
-    pub book: &'a Book,
-    /// Memory and samples.
-    pub view: &'a crate::sampling::View,
-    /// Connections.
-    pub links: &'a crate::neighbors::Links,
-}
-
-#[cfg(feature = "sim")]
-impl Overlay {
-    /// Shares the verdicts of signature checks with other simulated nodes.
-    pub fn share_verdicts(&mut self, memo: std::sync::Arc<crypto::VerdictMemo>) {
-        self.env.keys = KeyCache::shared(memo);
-    }
-
-    /// What a simulation may look at.
-    #[must_use]
-    pub fn rooms(&self) -> Rooms<'_> {
-        Rooms {
-            book: &self.parts.book,
-            view: self.parts.sampling.view(),
-            links: self.parts.neighbors.links(),
-        }
-    }
-
-    /// Takes the samples emitted since the last call; the first call only begins to keep them.
-    pub fn take_emitted(&mut self) -> Vec<PeerId> {
-        self.parts.sampling.take_emitted()
     }
 }
 

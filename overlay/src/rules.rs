@@ -20,9 +20,6 @@ pub enum Rule {
     OwnExchanges,
     /// At most one slot is reset in five exchanges. Without it: one in each exchange.
     SlowReset,
-    /// Which callers are dialled back is a uniform choice among distinct identities, with a quota per prefix group. Without it: who
-    /// calls first in a window.
-    Reservoir,
     /// Candidates wait in a short queue for each peer that named them, served in turn, and who names dead ones is served last. Without
     /// it: one queue for all, first come, first served.
     SourceQuota,
@@ -38,12 +35,27 @@ pub enum Rule {
     DialRate,
     /// An address where nobody answered is left alone for a while. Without it: it is dialled as often as it is named.
     RestDead,
-    /// A caller that comes too often gets an empty list. Without it: every call is answered in full.
-    CallPace,
-    /// Outbound neighbors come from distinct prefix groups while there is a choice. Without it: from anywhere.
-    OutboundGroups,
     /// Seeds and archived peers are dialled for ever, so that partitions heal. Without it: never again once they were reached.
     Healing,
+}
+
+#[cfg(feature = "sim")]
+impl Rule {
+    /// All rules, in the order of the documentation.
+    pub const ALL: [Self; 12] = [
+        Self::PrefixRank,
+        Self::OwnDial,
+        Self::OwnExchanges,
+        Self::SlowReset,
+        Self::SourceQuota,
+        Self::OldestFirst,
+        Self::SeparatePools,
+        Self::AddressCaps,
+        Self::DialBudget,
+        Self::DialRate,
+        Self::RestDead,
+        Self::Healing,
+    ];
 }
 
 /// The rules in force: all of them, but in a simulation that says otherwise.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crypto::PeerId;
 
-use crate::input::Now;
+use crate::input::{LinkId, Now};
 use crate::messages::Messages;
 use crate::neighbors::{Links, Neighbors};
 use crate::peers::Book;
@@ -14,6 +14,8 @@ use crate::sampling::Sampling;
 /// One open link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerInfo {
+    /// The connection; there may be two with one peer for a while, one dialled from each end.
+    pub link: LinkId,
     /// Who.
     pub peer: PeerId,
     /// Where.
@@ -37,7 +39,8 @@ pub(crate) fn peers(links: &Links, now: Now) -> Vec<PeerInfo> {
     let mut peers: Vec<PeerInfo> = links
         .iter()
         .filter(|(_, link)| link.is_open())
-        .map(|(_, link)| PeerInfo {
+        .map(|(id, link)| PeerInfo {
+            link: id,
             peer: link.peer,
             addr: link.addr,
             outbound: link.outbound,

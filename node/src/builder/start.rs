@@ -267,6 +267,13 @@ fn apply_limits(limits: &Limits, config: &mut overlay::Config) -> usize {
     let part = |share: u64| usize::try_from(memory / share).unwrap_or(usize::MAX);
     // Half for links at their worst, a sixteenth each for what else can grow, an eighth for the seen set.
     let links = usize::try_from(memory / 2 / LINK_MEMORY).unwrap_or(usize::MAX);
+    // A node does not do with fewer than these; they seldom are all at their worst at once.
+    let links = links.max(
+        config
+            .neighbors
+            .outbound
+            .saturating_add(overlay::config::SPARE_LINKS),
+    );
     config.neighbors.max_links = config.neighbors.max_links.min(links);
     let messages = &mut config.messages;
     messages.recent_bytes = messages.recent_bytes.min(part(16));
@@ -283,5 +290,35 @@ impl From<TransportError> for SpawnError {
             TransportError::Bind { addr, source } => Self::Bind { addr, source },
             TransportError::Tuning(error) => Self::Certificate(error.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_memory_that_may_be_asked_for_leaves_a_sound_configuration() {
+        for memory in [0, MIN_MEMORY, 96 << 20, 128 << 20, 1 << 30, u64::MAX] {
+            let limits = Limits {
+                max_memory: Some(memory),
+                ..Limits::default()
+            };
+            let mut config = overlay::Config::default();
+            let cache = apply_limits(&limits, &mut config);
+            config.check().unwrap();
+            assert!(cache <= DEFAULT_CACHE);
+            let links = config.neighbors.max_links;
+            assert!((18..=512).contains(&links), "{memory}: {links}");
+        }
+        let mut config = overlay::Config::default();
+        apply_limits(
+            &Limits {
+                max_memory: Some(MIN_MEMORY),
+                ..Limits::default()
+            },
+            &mut config,
+        );
+        assert_eq!(config.neighbors.max_links, 18, "what it cannot do without");
     }
 }

@@ -41,10 +41,10 @@ impl CheckConfig {
         out::lines(lines.iter().map(|line| out::printable(line)))?;
         match faults {
             0 => out::line(format!(
-                "{}: network {:?}, preset {:?}: good",
+                "{}: network {:?}, preset {}: good",
                 dir.path().display(),
                 loaded.config.network,
-                loaded.config.preset
+                config::preset_name(loaded.config.preset)
             )),
             n => bail!(
                 "{}: {n} things are wrong, listed on stdout",

@@ -13,7 +13,7 @@ use serde::Serialize;
 use vouchsafe::admin::Admin;
 use vouchsafe::config::{self, Flags, HostPort, LogFormat, NodeConfig, PeerAddr};
 use vouchsafe::data_dir::DataDir;
-use vouchsafe::{AddressPreset, Node, PeerId};
+use vouchsafe::{AddressPreset, Handle, Node, PeerId};
 
 use self::reload::Reload;
 use self::signals::{Signal, Signals};
@@ -75,6 +75,7 @@ impl Run {
         let flags = self.flags();
         let loaded = config::load(&dir.config_path(), environment(), &flags)?;
         let logs = telemetry::start(loaded.config.log_format, &loaded.config.log_level)?;
+        telemetry::quiet_about_damage();
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }
@@ -120,16 +121,22 @@ async fn serve(dir: &DataDir, config: &NodeConfig, reload: Reload) -> Result<()>
     // From here on a signal is ours: it ends the node well even while it starts.
     let mut signals = Signals::new()?;
     let node = start(dir, config).await?;
-    let events = tokio::spawn(events::log(node.handle().events()));
+    let mut events = tokio::spawn(events::log(node.handle().events()));
     let served = match announce(dir, config, &node).await {
         Ok(admin) => {
-            let served = wait(&node, &mut signals, reload).await;
+            let asked = wait(&node, &mut signals, reload).await;
             let _ = sd_notify::notify(&[NotifyState::Stopping]);
             tracing::info!("leaving; a second signal aborts");
             let _ = dir.remove_admin_addr();
+            let handle = node.handle();
             tokio::select! {
-                () = async { admin.shutdown().await; node.shutdown().await } => served,
-                () = signals.stop() => Err(anyhow!("aborted by a second signal")),
+                () = async {
+                    admin.shutdown().await;
+                    node.shutdown().await;
+                    // What happened before the end is said before the end.
+                    let _ = (&mut events).await;
+                } => ended(&handle, asked),
+                () = signals.again(asked) => Err(anyhow!("aborted by a second signal")),
             }
         }
         Err(error) => {
@@ -200,15 +207,26 @@ async fn announce(dir: &DataDir, config: &NodeConfig, node: &Node) -> Result<Adm
     Ok(admin)
 }
 
-/// Until a signal says stop, or the node has stopped by itself.
-async fn wait(node: &Node, signals: &mut Signals, mut reload: Reload) -> Result<()> {
+/// How a node has ended: well when it was asked to, unless its store failed before or on the way.
+fn ended(node: &Handle, asked: Option<Signal>) -> Result<()> {
+    match (node.failure(), asked) {
+        (Some(failure), _) => Err(anyhow!("the node stopped by itself: {failure}")),
+        (None, None) => Err(anyhow!(
+            "the node stopped by itself; the last lines of its log say why"
+        )),
+        (None, Some(_)) => Ok(()),
+    }
+}
+
+/// Until a signal says stop, which is returned, or the node has stopped by itself.
+async fn wait(node: &Node, signals: &mut Signals, mut reload: Reload) -> Option<Signal> {
     loop {
         let signal = tokio::select! {
             signal = signals.next() => signal,
-            () = node.stopped() => return Err(anyhow!("the node stopped by itself; the last lines of its log say why")),
+            () = node.stopped() => return None,
         };
         match signal {
-            Signal::Stop => return Ok(()),
+            Signal::Terminate | Signal::Interrupt => return Some(signal),
             Signal::Reload => reload.run(),
         }
     }

@@ -184,9 +184,16 @@ impl Layers {
             ..
         } = self.draft.config;
         if self.draft.allow_list && self.draft.allow.is_empty() {
-            let what = "the policy is \"allow-list\" and nobody is allowed: list at least one id, or set \
+            let what = "the policy is \"allow-list\" and nobody is allowed: list at least one id in `authors.allow`, or set \
                         `policy = \"open\"`";
-            self.problem("authors.allow", what.to_owned());
+            // Named where somebody has said something: most often the list is not there at all.
+            let listed = self.origins.contains_key("authors.allow");
+            let key = if listed {
+                "authors.allow"
+            } else {
+                "authors.policy"
+            };
+            self.problem(key, what.to_owned());
         }
         if !self.draft.allow_list && !self.draft.allow.is_empty() {
             let what = "ids are listed but the policy is \"open\": set `policy = \"allow-list\"`, or remove the list";

@@ -147,7 +147,7 @@ fn unknown(section: &str, name: &str) -> String {
         .map(|known| (distance(known, name), *known))
         .min();
     match near {
-        Some((far, known)) if far <= 2 || far * 3 <= known.len() => {
+        Some((far, known)) if far * 3 <= known.len() || (far <= 2 && far * 2 <= known.len()) => {
             format!("unknown key: did you mean `{known}`?")
         }
         _ => format!("unknown key: there are {}", names.join(", ")),

@@ -23,7 +23,7 @@ use overlay::config::AddressPreset;
 
 pub use check::{check, load};
 pub use peer_addr::{BadHostPort, BadPeerAddr, HostPort, PeerAddr};
-pub use template::default_text;
+pub use template::{default_text, preset_name};
 pub use units::{parse_duration, parse_size, show_duration, show_size};
 
 use crate::Limits;

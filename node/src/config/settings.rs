@@ -78,7 +78,7 @@ pub(super) const SECTIONS: [(&str, &str); 7] = [
     ("", ""),
     (
         "admin",
-        "The HTTP API that `vouchsafe` commands, scripts and the dashboard use.",
+        "The HTTP API that `vouchsafe` commands and scripts use.",
     ),
     ("log", "Logs go to stderr."),
     ("limits", "Ceilings on what the node uses."),

@@ -26,7 +26,7 @@ pub fn default_text(network: &str, preset: AddressPreset) -> String {
             }
             let line = match setting.key().as_str() {
                 "network" => format!("network = {}", quoted(network)),
-                "preset" => format!("preset = {}", quoted(name(preset))),
+                "preset" => format!("preset = {}", quoted(preset_name(preset))),
                 _ => format!("#{} = {}", setting.name, setting.default),
             };
             text.push_str(&line);
@@ -36,7 +36,9 @@ pub fn default_text(network: &str, preset: AddressPreset) -> String {
     text
 }
 
-const fn name(preset: AddressPreset) -> &'static str {
+/// How a preset is written in the file.
+#[must_use]
+pub const fn preset_name(preset: AddressPreset) -> &'static str {
     match preset {
         AddressPreset::Local => "local",
         AddressPreset::Lan => "lan",

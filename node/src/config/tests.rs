@@ -285,6 +285,11 @@ fn each_mistake_in_the_file_is_named_with_its_line_and_remedy() {
             "config.toml:2: `limits.max_uplaod`: unknown key: did you mean `max_upload`?",
         ),
         (
+            "foo = 1",
+            "config.toml:1: `foo`: unknown key: there are network, preset, listen, external, seeds, persistent, admin, log, \
+             limits, neighbors, retention, authors",
+        ),
+        (
             "[limits]\nzzz = 1",
             "config.toml:2: `limits.zzz`: unknown key: there are max_upload, max_download, max_memory, max_links",
         ),
@@ -409,8 +414,13 @@ fn each_mistake_in_the_file_is_named_with_its_line_and_remedy() {
         ),
         (
             "[authors]\npolicy = \"allow-list\"",
-            "default: `authors.allow`: the policy is \"allow-list\" and nobody is allowed: list at least one id, or set \
-             `policy = \"open\"`",
+            "config.toml:2: `authors.policy`: the policy is \"allow-list\" and nobody is allowed: list at least one id in \
+             `authors.allow`, or set `policy = \"open\"`",
+        ),
+        (
+            "[authors]\npolicy = \"allow-list\"\nallow = []",
+            "config.toml:3: `authors.allow`: the policy is \"allow-list\" and nobody is allowed: list at least one id in \
+             `authors.allow`, or set `policy = \"open\"`",
         ),
         (
             "[limits]\nmax_links = 12",

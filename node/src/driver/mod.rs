@@ -3,7 +3,6 @@
 mod ports;
 mod publish;
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -20,6 +19,7 @@ use crate::handle::{NodeEvent, Request};
 use crate::snapshot::{Counters, NodeStats, PeerInfo, Status};
 use crate::store::{StoreEvent, StoreTask};
 use crate::transport::inbox::{Event, Work};
+use crate::transport::link::Link;
 pub(crate) use ports::Ports;
 pub(crate) use publish::Publisher;
 
@@ -276,17 +276,12 @@ impl Driver {
     }
 
     fn peers(&self) -> Vec<PeerInfo> {
-        let traffic: BTreeMap<_, _> = self
-            .ports
-            .links
-            .values()
-            .map(|link| (link.addr, link.traffic()))
-            .collect();
-        let mut peers = self.overlay.peers(self.now());
-        peers
-            .drain(..)
+        self.overlay
+            .peers(self.now())
+            .into_iter()
             .map(|core| {
-                let (bytes_in, bytes_out) = traffic.get(&core.addr).copied().unwrap_or_default();
+                let link = self.ports.links.get(&core.link);
+                let (bytes_in, bytes_out) = link.map(Link::traffic).unwrap_or_default();
                 PeerInfo {
                     peer: core.peer,
                     addr: core.addr,

@@ -85,7 +85,6 @@ impl Ports {
             link,
             Link::start(
                 link,
-                arrived.addr,
                 arrived.connection,
                 arrived.place,
                 self.transport.shared.clone(),

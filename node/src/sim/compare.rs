@@ -10,10 +10,11 @@ use serde::Serialize;
 use super::line::Line;
 use super::report::REPORT;
 use super::suite::{SUMMARY, SuiteSummary};
-use super::{numbers, summary, words};
+use super::{numbers, summary, tolerance, words};
 
 /// What a short table shows; a report may have any of them.
-const SHORT: [&str; 15] = [
+const SHORT: [&str; 17] = [
+    "violations",
     "share",
     "out",
     "isolated",
@@ -22,6 +23,7 @@ const SHORT: [&str; 15] = [
     "chi_square_p",
     "in_degree_variance_ratio",
     "links_min",
+    "slots_filled",
     "largest_component",
     "heal_seconds",
     "join_seconds",
@@ -48,6 +50,8 @@ pub(crate) struct Change {
     apart: bool,
     /// The worlds are not the same, so that the figures need not be.
     other_params: bool,
+    /// Worse than is tolerated, or not measured any more.
+    worse: bool,
 }
 
 /// Reads a report, a line of `--json`, a suite's summary, or a directory with one of them.
@@ -108,6 +112,11 @@ pub(crate) fn compare(baseline: &[Line], new: &[Line], all: bool) -> Vec<Change>
                 _ => false,
             };
             let (old, new) = (value(before), value(now));
+            let worse = tolerance::of(name).is_some_and(|tolerance| match (old, new) {
+                (Some(old), Some(new)) => !other_params && tolerance.is_exceeded(old, new),
+                (Some(_), None) => true,
+                (None, _) => false,
+            });
             changes.push(Change {
                 scenario: world.0.clone(),
                 arm: world.1.clone(),
@@ -117,6 +126,7 @@ pub(crate) fn compare(baseline: &[Line], new: &[Line], all: bool) -> Vec<Change>
                 difference: old.zip(new).map(|(old, new)| new - old),
                 apart,
                 other_params,
+                worse,
             });
         }
     }
@@ -180,6 +190,7 @@ impl Change {
             (None, _) => "new",
             (_, None) => "gone",
             _ if self.other_params => "other parameters",
+            _ if self.worse => "worse than tolerated",
             _ if self.apart => "more than by chance",
             _ => "",
         }
@@ -189,6 +200,29 @@ impl Change {
     pub(crate) fn is_apart(&self) -> bool {
         self.apart && !self.other_params
     }
+}
+
+/// What is against taking the new side in the place of the baseline: what got worse than is tolerated, and worlds that cannot be
+/// compared. Empty = nothing.
+pub(crate) fn objections(changes: &[Change]) -> Vec<String> {
+    let mut objections = Vec::new();
+    if !changes.iter().any(|change| change.difference.is_some()) {
+        objections.push("the two sides have no figure in common".to_owned());
+    }
+    for change in changes {
+        let title = summary::title(&change.scenario, change.arm.as_deref());
+        let objection = if change.other_params {
+            format!("{title} is another world than in the baseline: make the baseline anew")
+        } else if change.worse {
+            format!("{title}: {} {}", change.metric, change.note())
+        } else {
+            continue;
+        };
+        if objections.last() != Some(&objection) {
+            objections.push(objection);
+        }
+    }
+    objections
 }
 
 #[cfg(test)]
@@ -267,6 +301,62 @@ mod tests {
         let changes = compare(&[old], &[other], false);
         assert_eq!(row(&changes, "share").note(), "other parameters");
         assert!(!row(&changes, "share").is_apart());
+    }
+
+    #[test]
+    fn what_got_worse_is_objected_to() {
+        let (old, mut new) = (line(&[1, 2]), line(&[1, 2]));
+        let short = |old: &Line, new: &Line| {
+            compare(std::slice::from_ref(old), std::slice::from_ref(new), false)
+        };
+        assert_eq!(objections(&short(&old, &new)), Vec::<String>::new());
+        // Better, a little worse, and worse.
+        let bytes = old.metrics["bytes_per_node_per_sec"];
+        set(&mut new, "bytes_per_node_per_sec", bytes * 0.5, (0.0, 1.0));
+        let share = old.metrics["share"];
+        set(&mut new, "share", share + 0.02, (0.0, 1.0));
+        assert_eq!(objections(&short(&old, &new)), Vec::<String>::new());
+        set(&mut new, "share", share + 0.04, (0.0, 1.0));
+        let changes = short(&old, &new);
+        assert_eq!(
+            objections(&changes),
+            ["byzantine f=0.3: share worse than tolerated"]
+        );
+        assert_eq!(row(&changes, "share").note(), "worse than tolerated");
+        // A figure that nobody measures any more cannot be trusted to be as good.
+        new.metrics.remove("isolated");
+        new.metrics.remove("share");
+        assert_eq!(
+            objections(&short(&old, &new)),
+            [
+                "byzantine f=0.3: share gone",
+                "byzantine f=0.3: isolated gone"
+            ]
+        );
+    }
+
+    #[test]
+    fn worlds_that_cannot_be_compared_are_objected_to() {
+        let old = line(&[1]);
+        let mut other = old.clone();
+        other.params.insert("nodes".to_owned(), 7.into());
+        let changes = compare(std::slice::from_ref(&old), &[other], false);
+        assert_eq!(
+            objections(&changes),
+            ["byzantine f=0.3 is another world than in the baseline: make the baseline anew"]
+        );
+        let mut new = old.clone();
+        new.arm = Some("f=0.4".to_owned());
+        let objections = objections(&compare(&[old], &[new], false));
+        assert_eq!(objections[0], "the two sides have no figure in common");
+        assert!(objections.contains(&"byzantine f=0.3: share gone".to_owned()));
+    }
+
+    #[test]
+    fn all_that_is_judged_is_shown() {
+        for (name, _) in tolerance::JUDGED {
+            assert!(SHORT.contains(&name), "{name} would fail unseen");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::Wrong;
 use super::description::Description;
 
 /// In the order of the table of results.
-const BUILT_IN: [(&str, &str); 13] = [
+const BUILT_IN: [(&str, &str); 14] = [
     ("uniformity", include_str!("scenarios/uniformity.toml")),
     ("skewed", include_str!("scenarios/skewed.toml")),
     ("nat", include_str!("scenarios/nat.toml")),
@@ -17,6 +17,7 @@ const BUILT_IN: [(&str, &str); 13] = [
     ("poisoned", include_str!("scenarios/poisoned.toml")),
     ("sybils", include_str!("scenarios/sybils.toml")),
     ("delayed", include_str!("scenarios/delayed.toml")),
+    ("chaos", include_str!("scenarios/chaos.toml")),
     ("scale", include_str!("scenarios/scale.toml")),
     ("crash", include_str!("scenarios/crash.toml")),
     (
@@ -94,6 +95,7 @@ mod tests {
                 "poisoned",
                 "sybils",
                 "delayed",
+                "chaos",
                 "scale",
                 "crash",
                 "size-estimate",

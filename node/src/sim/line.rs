@@ -102,7 +102,7 @@ mod tests {
              \"events\":[],\"exchanges_per_reset\":0,\"force\":10.0,\"hostile_addresses\":\"as-honest\",\"inbound\":0,\
              \"jitter\":0.1,\"join_s\":10.0,\"joins_per_s\":0.0,\"list\":0,\"list_young\":0,\"loss\":0.0,\
              \"measure_every_s\":60.0,\"nodes\":100,\"outbound\":0,\"period_s\":0.0,\
-             \"poisoned\":0.0,\"push\":0,\"reorder\":0.0,\"seeds\":3,\"session_mean_s\":0.0,\"session_shape\":0.5,\
+             \"player\":\"overlay\",\"poisoned\":0.0,\"push\":0,\"reorder\":0.0,\"seeds\":3,\"session_mean_s\":0.0,\"session_shape\":0.5,\
              \"slots\":0,\"undialable\":0.0,\"uplink\":0,\"victims\":0}},\
              \"version\":\"{VERSION}\",\"event_hash\":\"{hash}\"}}"
         );

@@ -2,6 +2,7 @@
 //!
 //! The world itself is [`overlay::sim`]; what is here only describes worlds and reads what was measured in them.
 
+pub(crate) mod classics;
 pub(crate) mod compare;
 mod curves;
 mod description;
@@ -17,6 +18,7 @@ mod setting;
 mod stats;
 pub(crate) mod suite;
 mod summary;
+mod tolerance;
 mod watch;
 mod words;
 mod world;

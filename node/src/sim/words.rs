@@ -32,7 +32,7 @@ pub(crate) struct Words {
 use Unit::{Bytes, BytesPerSecond, Fraction, Links, Nodes, Number, PerSecond, Ratio, Seconds};
 
 /// In the order of tables; names that are not here follow by the alphabet. Curves and distributions of the same name mean the same.
-const KNOWN: [(&str, &str, Unit, &str); 37] = [
+const KNOWN: [(&str, &str, Unit, &str); 44] = [
     (
         "share",
         "Adversary's share of memories",
@@ -62,6 +62,36 @@ const KNOWN: [(&str, &str, Unit, &str); 37] = [
         "Worst victim's share",
         Fraction,
         "The adversary's share of the memory of that victim which fared worst.",
+    ),
+    (
+        "victims_isolated",
+        "Isolated victims",
+        Nodes,
+        "Victims with no honest node in their memory, or no honest outbound link.",
+    ),
+    (
+        "victim_dials_per_sec",
+        "Dials at a victim",
+        PerSecond,
+        "Dials a second that arrive at a victim, on average over the victims, whoever makes them.",
+    ),
+    (
+        "victim_stray_dials_per_sec",
+        "Stray dials at a victim",
+        PerSecond,
+        "Of these, dials that want somebody else: what made-up records with the victim's address bring about.",
+    ),
+    (
+        "dead",
+        "Dead entries",
+        Fraction,
+        "Of all slots of honest nodes' memories, the fraction that names a peer who is not there: crashed, gone, or made up.",
+    ),
+    (
+        "stale",
+        "Stale entries",
+        Fraction,
+        "Of all slots of honest nodes' memories, the fraction whose record is out of date, or names an address at which the peer is no more.",
     ),
     (
         "chi_square_p",
@@ -148,6 +178,12 @@ const KNOWN: [(&str, &str, Unit, &str); 37] = [
         "From the moment a fault was noticed until every survivor had its links again and all hung together.",
     ),
     (
+        "violations",
+        "Broken invariants",
+        Number,
+        "How often something was seen that must never happen, whatever happens in a run. 0, or the run has found a fault.",
+    ),
+    (
         "detect_seconds",
         "Time to notice",
         Seconds,
@@ -230,6 +266,12 @@ const KNOWN: [(&str, &str, Unit, &str); 37] = [
         "Exchanges",
         PerSecond,
         "Exchanges a second that an honest node started.",
+    ),
+    (
+        "answered_per_sec",
+        "Exchanges answered",
+        PerSecond,
+        "Exchanges a second that an honest node started and that were answered.",
     ),
     (
         "dials_per_sec",

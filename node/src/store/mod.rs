@@ -15,6 +15,7 @@ mod rows;
 mod schema;
 pub mod task;
 
+use std::cell::Cell;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -78,6 +79,7 @@ impl Store {
         network: &NetworkId,
         cache_bytes: usize,
     ) -> Result<(Self, Restored), StoreError> {
+        let _opening = Opening::begin();
         caught(path, || {
             if !path.try_exists().map_err(|e| at(&e, path, "open"))? {
                 create(path, network, cache_bytes)?;
@@ -93,8 +95,10 @@ impl Store {
             let db = builder(cache_bytes)
                 .open(path)
                 .map_err(|error| Fault::from(error).at(path, "open"))?;
-            let store = Self::checked(db, path, network)?;
-            store.restored()
+            let (store, restored) = Self::checked(db, path, network)?.restored()?;
+            // What a write would stumble over, damage or a full disk, is found before the node says that it is ready.
+            store.write(&[])?;
+            Ok((store, restored))
         })
     }
 
@@ -338,6 +342,33 @@ impl Drop for Inner {
         // Closing writes; on a damaged file that may panic as any other access may.
         let db = self.db.take();
         let _ = catch_unwind(AssertUnwindSafe(move || drop(db)));
+    }
+}
+
+thread_local! {
+    static OPENING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is opening a store at this moment. The database panics on some damaged files; that panic is caught
+/// and comes back from [`Store::open`] as [`StoreError::Corrupt`], so a program's panic hook has nothing to say about it.
+#[must_use]
+pub fn is_opening() -> bool {
+    OPENING.get()
+}
+
+/// Makes [`is_opening`] true until it is dropped.
+struct Opening;
+
+impl Opening {
+    fn begin() -> Self {
+        OPENING.set(true);
+        Self
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        OPENING.set(false);
     }
 }
 

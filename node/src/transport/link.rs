@@ -1,7 +1,6 @@
 //! One connection: a writer for each lane that is used, a reader for each lane the peer uses, and a supervisor that sees it
 //! through to its end.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -53,7 +52,6 @@ pub(crate) enum Place {
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) id: LinkId,
-    pub(crate) addr: SocketAddr,
     connection: Connection,
     lanes: [OnceLock<Arc<LaneQueue>>; 4],
     writers: TaskTracker,
@@ -64,13 +62,7 @@ pub(crate) struct Link {
 
 impl Link {
     /// Begins to read the connection. Must be called within the runtime, after the inbox has a place for `id`.
-    pub(crate) fn start(
-        id: LinkId,
-        addr: SocketAddr,
-        connection: Connection,
-        place: Place,
-        shared: Shared,
-    ) -> Self {
+    pub(crate) fn start(id: LinkId, connection: Connection, place: Place, shared: Shared) -> Self {
         let (close, closing) = oneshot::channel();
         let writers = TaskTracker::new();
         let supervisor = Supervisor {
@@ -88,7 +80,6 @@ impl Link {
         });
         Self {
             id,
-            addr,
             connection,
             lanes: Default::default(),
             writers,

@@ -11,6 +11,9 @@ pub(crate) mod link;
 mod socket;
 mod tuning;
 
+#[cfg(all(test, feature = "sim"))]
+mod tests;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -245,7 +245,7 @@ pub struct Config {
     pub recent_time: Duration,
     /// Most publishes that wait for a verdict or for the store (4,096).
     pub max_publishes: usize,
-    /// Most bytes of payload in them (16 MiB).
+    /// Most bytes of payload in them (16 MiB); one message may be larger.
     pub max_publish_bytes: usize,
     /// Cursors and own sequence numbers reserved in one go (4,096), at least [`MAX_ENTRIES`].
     pub reserve: u64,

@@ -122,11 +122,13 @@ impl Messages {
         !self.is_stalled()
             && !self.is_crowded()
             && self.publishes.count() < self.config.max_publishes
-            && self
-                .publishes
-                .bytes
-                .saturating_add(MAX_ENTRIES * MAX_PAYLOAD)
-                <= self.config.max_publish_bytes
+            && self.has_room_for(MAX_ENTRIES * MAX_PAYLOAD)
+    }
+
+    /// Whether so many bytes of payload may wait too. One message may always, however small the bound.
+    fn has_room_for(&self, bytes: usize) -> bool {
+        let waiting = self.publishes.bytes;
+        waiting == 0 || waiting.saturating_add(bytes) <= self.config.max_publish_bytes
     }
 
     fn may_publish(
@@ -157,7 +159,7 @@ impl Messages {
         if self.is_stalled()
             || self.is_crowded()
             || self.publishes.count() >= self.config.max_publishes
-            || self.publishes.bytes + size(payloads) > self.config.max_publish_bytes
+            || !self.has_room_for(size(payloads))
         {
             return Err(PublishError::Busy);
         }

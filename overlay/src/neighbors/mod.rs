@@ -252,6 +252,18 @@ impl Neighbors {
         self.clock.observed()
     }
 
+    /// Another connection that somebody opened from this address, as the last one was.
+    #[cfg(all(test, feature = "sim"))]
+    pub(crate) fn plant_link(&mut self, n: u8, addr: SocketAddr) {
+        let like = self.links.iter().last().map(|(_, link)| link.clone());
+        let mut link = like.expect("there is a link");
+        link.peer = crypto::Identity::from_seed(&[n; 32]).id();
+        link.addr = addr;
+        link.outbound = false;
+        link.kind = Purpose::Visit;
+        self.links.insert(LinkId(u64::MAX - u64::from(n)), link);
+    }
+
     /// Takes the facts of this step.
     pub fn take_changes(&mut self) -> Vec<Change> {
         std::mem::take(&mut self.changes)

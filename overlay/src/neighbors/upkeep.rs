@@ -238,8 +238,7 @@ impl Neighbors {
             .collect();
         candidates.shuffle(cx.rng);
         let mut wanted = want;
-        let spread = cx.rules.hold(Rule::OutboundGroups);
-        for fresh_groups_only in [spread, false] {
+        for fresh_groups_only in [true, false] {
             candidates.retain(|(peer, addr)| {
                 if wanted == 0 || (fresh_groups_only && groups.contains(&book.group_of(*addr).wide))
                 {
@@ -285,11 +284,13 @@ impl Neighbors {
     /// Back to the archive: quickly when alone or when the memory spans far fewer groups than the archive knows, slowly for ever.
     fn heal(&mut self, alone: bool, view: &View, book: &mut Book, cx: &mut Cx<'_>) {
         let now = cx.now.mono;
-        if now < self.upkeep.next_heal || !cx.rules.hold(Rule::Healing) {
+        if now < self.upkeep.next_heal {
             return;
         }
         let narrowed = view.group_count() * 2 < book.archived_groups();
-        let dials = if alone || narrowed {
+        let dials = if !cx.rules.hold(Rule::Healing) {
+            0
+        } else if alone || narrowed {
             HEAL_ALONE_DIALS
         } else {
             1

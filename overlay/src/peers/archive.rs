@@ -61,6 +61,11 @@ impl Archive {
         self.entries.len()
     }
 
+    /// Whether nobody has had to make room yet.
+    pub(super) fn has_all(&self) -> bool {
+        self.entries.len() < self.capacity
+    }
+
     pub(super) fn group_count(&self) -> usize {
         self.groups.len()
     }

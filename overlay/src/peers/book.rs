@@ -61,6 +61,7 @@ pub struct Book {
     pub(super) me: PeerId,
     pub(super) preset: AddressPreset,
     pub(super) caps: Caps,
+    pub(super) rules: Rules,
     pub(super) config: Config,
     pub(super) young: bool,
     pub(super) marker: Marker,
@@ -97,6 +98,7 @@ impl Book {
             me: cx.me(),
             preset,
             caps,
+            rules: cx.rules,
             young: true,
             marker: Marker::new(cx.rng),
             candidates: Candidates::new(preset, caps, cx.rng),
@@ -127,12 +129,11 @@ impl Book {
 
     /// What an id is ranked by at an address.
     #[must_use]
-    pub fn marks(&self, id: &[u8; 32], addr: SocketAddr, rules: Rules) -> Marks {
-        let flat = !rules.hold(Rule::PrefixRank);
-        let preset = if flat {
-            AddressPreset::Local
-        } else {
+    pub fn marks(&self, id: &[u8; 32], addr: SocketAddr) -> Marks {
+        let preset = if self.rules.hold(Rule::PrefixRank) {
             self.preset
+        } else {
+            AddressPreset::Local
         };
         self.marker.marks(id, addr.ip(), preset)
     }
@@ -192,8 +193,8 @@ impl Book {
 
     /// How many more untested candidates this source may name now.
     #[must_use]
-    pub fn room_for(&self, source: &PeerId, wins: bool, rules: Rules) -> bool {
-        let source = &self.queue_of(*source, rules);
+    pub fn room_for(&self, source: &PeerId, wins: bool) -> bool {
+        let source = &self.queue_of(*source);
         self.candidates.room(source, &self.config) > 0
             || (wins && self.candidates.has_spare(source))
     }
@@ -207,7 +208,7 @@ impl Book {
         source: Source,
         cx: &mut Cx<'_>,
     ) -> Heard {
-        let heard = if cx.rules.hold(Rule::OwnDial) {
+        let heard = if self.rules.hold(Rule::OwnDial) {
             self.take_in(record, bits, source, cx)
         } else {
             self.trust(record, bits, cx)
@@ -254,7 +255,7 @@ impl Book {
             Source::Caller => (Class::Caller, None),
             Source::List { from, wins } => {
                 let class = if wins { Class::Wins } else { Class::Spare };
-                (class, Some(self.queue_of(from, cx.rules)))
+                (class, Some(self.queue_of(from)))
             }
         };
         if let Some(candidate) = self.candidates.get(&peer) {
@@ -353,7 +354,7 @@ impl Book {
             return;
         }
         cx.stats.peers.proofs += 1;
-        let marks = self.marks(peer.as_bytes(), addr, cx.rules);
+        let marks = self.marks(peer.as_bytes(), addr);
         if let Some(evicted) = self.proven.insert(peer, addr, marks, record, cx.now) {
             cx.stats.peers.proven_evicted += 1;
             self.touched.insert(evicted);
@@ -365,7 +366,7 @@ impl Book {
     fn outweighs(&self, entry: &Entry, addr: SocketAddr, now: Instant) -> bool {
         let age = now.saturating_duration_since(entry.proven);
         age < self.config.proof_valid / 2
-            && entry.failures == 0
+            && entry.failures() == 0
             && (entry.is_listed() || !lists(&entry.record, addr))
     }
 
@@ -425,7 +426,13 @@ impl Book {
     /// Dials to this proven peer that failed in a row.
     #[must_use]
     pub fn failures_of(&self, peer: &PeerId) -> u32 {
-        self.proven.get(peer).map_or(0, |entry| entry.failures)
+        self.proven.get(peer).map_or(0, Entry::failures)
+    }
+
+    /// Number of proven peers whose last dial failed.
+    #[must_use]
+    pub fn failing(&self) -> usize {
+        self.proven.failing()
     }
 
     /// All proven peers with their proven addresses and what they are ranked by there, in no particular order.
@@ -462,7 +469,7 @@ impl Book {
     pub fn item_of(&self, peer: &PeerId, now: Now) -> Option<ListItem> {
         let entry = self.proven.get(peer)?;
         let proven = entry.bit()?;
-        if entry.failures > 0 || !entry.record.is_current(now.unix_ms / 1000) {
+        if entry.failures() > 0 || !entry.record.is_current(now.unix_ms / 1000) {
             return None;
         }
         Some(ListItem {

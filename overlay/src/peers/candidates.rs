@@ -137,6 +137,13 @@ impl Candidates {
         self.sources.len()
     }
 
+    /// Callers that wait, sources, and the untested candidates of the source that has most.
+    #[cfg(feature = "sim")]
+    pub(super) fn sizes(&self) -> (usize, usize, usize) {
+        let most = self.sources.values().map(|source| source.queue.len()).max();
+        (self.callers.len(), self.sources.len(), most.unwrap_or(0))
+    }
+
     /// By id or by raw key.
     pub(super) fn get<K: Hash + Equivalent<PeerId>>(&self, peer: &K) -> Option<&Candidate> {
         self.heard.get(peer)

@@ -12,7 +12,7 @@ use crate::action::{Action, Row, Target};
 use crate::cx::Cx;
 use crate::input::{DialError, DialId};
 use crate::neighbors::Code;
-use crate::rules::{Rule, Rules};
+use crate::rules::Rule;
 use crate::wire::PeerRecord;
 
 /// How a failed dial is understood.
@@ -74,7 +74,7 @@ impl Book {
             Target::Addr(addr) => Some(canonical(*addr)),
             Target::Name(_) => None,
         };
-        let allowed = self.may_dial(&peer, addr, purpose, cx.rules, cx.now.mono);
+        let allowed = self.may_dial(&peer, addr, purpose, cx.now.mono);
         if let Err(reason) = allowed {
             let counter = match reason {
                 DialRefused::Myself | DialRefused::OwnAddress => &mut cx.stats.peers.dials_to_self,
@@ -107,7 +107,6 @@ impl Book {
         peer: &PeerId,
         addr: Option<SocketAddr>,
         purpose: DialPurpose,
-        rules: Rules,
         now: Instant,
     ) -> Result<(), DialRefused> {
         let configured = matches!(purpose, DialPurpose::Seed | DialPurpose::Persistent);
@@ -141,12 +140,12 @@ impl Book {
         if let Some(until) = addr.and_then(|addr| self.dials.resting(addr, peer, now)) {
             return Err(DialRefused::Resting(until));
         }
-        if rules.hold(Rule::DialRate) {
+        if self.rules.hold(Rule::DialRate) {
             self.dials.take_rate(now).map_err(DialRefused::Rate)?;
         }
         let caps = self.caps();
         if let Some(addr) = addr.filter(|_| purpose == DialPurpose::Candidate)
-            && rules.hold(Rule::DialBudget)
+            && self.rules.hold(Rule::DialBudget)
             && !self.dials.take_hearsay(addr.ip(), self.preset, &caps, now)
         {
             return Err(DialRefused::Budget);
@@ -174,6 +173,12 @@ impl Book {
             self.candidates.remove(&peer);
         }
         None
+    }
+
+    /// The candidate of a raw key.
+    #[must_use]
+    pub fn candidate_of(&self, id: &[u8; 32]) -> Option<PeerId> {
+        self.candidates.get(id).map(|c| c.record.signer())
     }
 
     /// Returns a candidate that could not be dialled now.
@@ -259,7 +264,7 @@ impl Book {
             self.in_touch(now);
         }
         let Some(addr) = dialing.addr else { return };
-        let judged = cx.rules.hold(Rule::SourceQuota);
+        let judged = self.rules.hold(Rule::SourceQuota);
         match failure {
             Failure::Ours => {
                 // An address of a family we cannot dial is no use to us, and nobody's fault.
@@ -295,15 +300,15 @@ impl Book {
     }
 
     fn rest(&mut self, addr: SocketAddr, peer: Option<PeerId>, escalate: bool, cx: &Cx<'_>) {
-        if cx.rules.hold(Rule::RestDead) {
+        if self.rules.hold(Rule::RestDead) {
             self.dials
                 .rest(addr, peer, escalate, &self.config, cx.now.mono);
         }
     }
 
     /// Whose candidates a peer's list adds to.
-    pub(super) fn queue_of(&self, from: PeerId, rules: Rules) -> PeerId {
-        if rules.hold(Rule::SourceQuota) {
+    pub(super) fn queue_of(&self, from: PeerId) -> PeerId {
+        if self.rules.hold(Rule::SourceQuota) {
             from
         } else {
             self.me
@@ -356,11 +361,8 @@ impl Book {
     }
 
     fn note_failure(&mut self, peer: &PeerId, cx: &mut Cx<'_>) {
-        let Some(entry) = self.proven.get_mut(peer) else {
-            return;
-        };
-        entry.failures = entry.failures.saturating_add(1);
-        if entry.failures >= self.config.dead_after.max(1) {
+        let failures = self.proven.failed(peer);
+        if failures.is_some_and(|failures| failures >= self.config.dead_after.max(1)) {
             cx.stats.peers.died += 1;
             self.drop_proven(peer);
         }
@@ -368,6 +370,10 @@ impl Book {
 
     /// A random archived peer that is neither proven now nor being dialled nor at rest; fair over groups first.
     pub fn archived(&self, cx: &mut Cx<'_>) -> Option<(PeerId, SocketAddr)> {
+        // Everyone proven is in the archive while it has room: when they are as many, all are proven.
+        if self.archive.has_all() && self.proven.len() >= self.archive.len() {
+            return None;
+        }
         // A bounded number of draws: most of the archive may be proven or at rest.
         for _ in 0..16 {
             let entry = self.archive.pick(cx.rng)?;

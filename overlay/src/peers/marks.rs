@@ -30,9 +30,13 @@ impl Marker {
         Self(rng.random())
     }
 
-    /// The marks of an id at an address. Where there are no groups all have the same prefixes.
+    /// The marks of an id at an address. Where there are no groups the id alone decides, at the first level already.
     #[must_use]
     pub fn marks(&self, id: &[u8; 32], ip: IpAddr, preset: AddressPreset) -> Marks {
+        let own = self.hash(id);
+        if preset == AddressPreset::Local {
+            return Marks([own; 4]);
+        }
         let group = Group::of(ip, preset);
         let prefix = |level: u8, prefix: Prefix| {
             let mut input = [0; 11];
@@ -44,7 +48,7 @@ impl Marker {
             prefix(0, group.widest),
             prefix(1, group.wide),
             prefix(2, group.narrow),
-            self.hash(id),
+            own,
         ])
     }
 

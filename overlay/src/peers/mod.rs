@@ -11,6 +11,8 @@ mod crowd;
 mod dialling;
 mod dials;
 mod groups;
+#[cfg(feature = "sim")]
+mod inspect;
 mod marks;
 mod own;
 mod proven;
@@ -26,6 +28,8 @@ use crypto::PeerId;
 pub use address::{Caps, Group, Prefix, canonical, host_of, is_taken};
 pub use book::{Book, Heard, Source};
 pub use dials::{DialRefused, Dialing};
+#[cfg(feature = "sim")]
+pub use inspect::{Proof, Sizes};
 pub use marks::{Marker, Marks};
 pub use own::Own;
 

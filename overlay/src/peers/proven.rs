@@ -28,10 +28,15 @@ pub(super) struct Entry {
     /// When proof or record runs out, whichever is first.
     deadline: Instant,
     /// Dials in a row that failed while we were not cut off ourselves.
-    pub(super) failures: u32,
+    failures: u32,
 }
 
 impl Entry {
+    /// Dials in a row that failed while we were not cut off ourselves.
+    pub(super) const fn failures(&self) -> u32 {
+        self.failures
+    }
+
     /// Whether the peer itself says that it can be dialled at the proven address; only then is it handed on.
     pub(super) fn is_listed(&self) -> bool {
         lists(&self.record, self.addr)
@@ -66,6 +71,8 @@ pub(super) struct ProvenSet {
     entries: KeyedMap<PeerId, Entry>,
     groups: Groups,
     crowd: Crowd,
+    /// Entries whose last dial failed.
+    failing: usize,
     /// Some of the oldest proofs when they were last looked for, the oldest last; all others were, or are, younger.
     oldest: Vec<(Instant, PeerId)>,
     /// No entry runs out before this.
@@ -87,6 +94,7 @@ impl ProvenSet {
             entries: KeyedMap::with_hasher(Keys::new(rng)),
             groups: Groups::new(rng),
             crowd: Crowd::new(preset, caps),
+            failing: 0,
             oldest: Vec::new(),
             soonest: None,
         }
@@ -101,8 +109,17 @@ impl ProvenSet {
         self.entries.get(peer)
     }
 
-    pub(super) fn get_mut(&mut self, peer: &PeerId) -> Option<&mut Entry> {
-        self.entries.get_mut(peer)
+    /// A dial failed; returns how many have in a row.
+    pub(super) fn failed(&mut self, peer: &PeerId) -> Option<u32> {
+        let entry = self.entries.get_mut(peer)?;
+        self.failing += usize::from(entry.failures == 0);
+        entry.failures = entry.failures.saturating_add(1);
+        Some(entry.failures)
+    }
+
+    /// How many failed to be dialled the last time.
+    pub(super) const fn failing(&self) -> usize {
+        self.failing
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&PeerId, &Entry)> {
@@ -123,6 +140,7 @@ impl ProvenSet {
             return;
         };
         entry.proven = now.mono;
+        self.failing -= usize::from(entry.failures > 0);
         entry.failures = 0;
         entry.deadline = deadline(&entry.record, now.mono, valid, now);
         let deadline = entry.deadline;
@@ -184,6 +202,7 @@ impl ProvenSet {
 
     pub(super) fn remove(&mut self, peer: &PeerId) -> Option<Entry> {
         let entry = self.entries.swap_remove(peer)?;
+        self.failing -= usize::from(entry.failures > 0);
         self.crowd.remove(entry.addr);
         let group = Group::of(entry.addr.ip(), self.preset).wide;
         self.groups.remove(&group, peer);

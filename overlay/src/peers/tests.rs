@@ -10,7 +10,6 @@ use crate::config::AddressPreset;
 use crate::input::{DialError, DialId};
 use crate::neighbors::Code;
 use crate::restored::Restored;
-use crate::rules::Rules;
 use crate::testing::{Bench, START_UNIX_MS, identity, peer};
 use crate::wire::{PeerRecord, RECORD_AHEAD_S, RECORD_VALID_S};
 
@@ -294,7 +293,7 @@ fn one_source_fills_only_its_own_queue_and_turns_are_round_robin() {
             expected
         );
     }
-    assert!(!book.room_for(&loud, true, Rules::ALL));
+    assert!(!book.room_for(&loud, true));
     for n in 21..=23 {
         assert_eq!(
             book.heard(record(n), 1, list(quiet, true), &mut bench.cx()),
@@ -331,10 +330,7 @@ fn a_winner_takes_the_place_of_a_spare_of_the_same_source() {
     for n in 1..=8 {
         book.heard(record(n), 1, list(peer(200), false), &mut bench.cx());
     }
-    assert!(
-        !book.room_for(&peer(200), false, Rules::ALL)
-            && book.room_for(&peer(200), true, Rules::ALL)
-    );
+    assert!(!book.room_for(&peer(200), false) && book.room_for(&peer(200), true));
     assert_eq!(
         book.heard(record(9), 1, list(peer(200), false), &mut bench.cx()),
         Heard::Full
@@ -367,7 +363,7 @@ fn a_source_of_dead_candidates_gets_one_at_a_time() {
         Heard::Full
     );
     // An honest source is not touched by it, and true candidates redeem.
-    assert!(book.room_for(&peer(201), true, Rules::ALL));
+    assert!(book.room_for(&peer(201), true));
     for n in 5..=8 {
         book.heard(record(n), 1, list(liar, true), &mut bench.cx());
         book.proven(peer(n), wan(n), record(n), &mut bench.cx());
@@ -990,6 +986,8 @@ proptest! {
             }
             book.expire(&mut bench.cx());
             book.candidates.check();
+            let failing = book.proven_peers().filter(|(peer, ..)| book.failures_of(peer) > 0);
+            prop_assert_eq!(failing.count(), book.failing());
             let me = peer(0);
             prop_assert!(!book.is_proven(&me) && book.record_of(&me).is_none());
             prop_assert!(book.heard_len() <= 12 && book.proven_len() <= 10 && book.archived_len() <= 9);

@@ -51,8 +51,6 @@ pub(super) struct Callers {
     closes: Option<Instant>,
     paces: BTreeMap<PeerId, Pace>,
     answers: TokenBucket,
-    /// Groups and identities do not count, only who was first.
-    pub(super) first_come: bool,
 }
 
 impl std::fmt::Debug for Callers {
@@ -72,7 +70,6 @@ impl Callers {
             closes: None,
             paces: BTreeMap::new(),
             answers: TokenBucket::new(ANSWERS.0, ANSWERS.1, now),
-            first_come: false,
         }
     }
 
@@ -129,13 +126,8 @@ impl Callers {
         closes: Instant,
     ) -> usize {
         self.closes.get_or_insert(closes);
-        let (group_priority, priority, quota) = if self.first_come {
-            let before = self.window.values().map(BTreeMap::len).sum::<usize>();
-            (0, before as u64, believed)
-        } else {
-            let group = self.priority(&group.wide.bytes());
-            (group, self.priority(record.signer().as_bytes()), quota)
-        };
+        let group_priority = self.priority(&group.wide.bytes());
+        let priority = self.priority(record.signer().as_bytes());
         let callers = self.window.entry(group_priority).or_default();
         callers.insert(priority, record);
         let mut lost = 0;

@@ -1,16 +1,18 @@
 //! The push-pull exchange from its caller's end: whom to visit, and what to take from the answer.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use crypto::{PeerId, Verified};
 use rand::seq::SliceRandom as _;
 
+use super::young::Young;
 use super::{Sampling, Stage, Visit};
 use crate::action::Target;
 use crate::cx::Cx;
 use crate::input::{Lane, LinkId};
 use crate::neighbors::{Change, Code, Link, Links};
-use crate::peers::{Book, DialPurpose, Heard, Source};
+use crate::peers::{Book, DialPurpose, Heard, Marks, Source};
 use crate::rules::Rule;
 use crate::wire::{
     Bounded, ExchangeReply, ExchangeRequest, ListItem, MAX_LIST, Message, PeerRecord,
@@ -87,7 +89,8 @@ impl Sampling {
                 | DialPurpose::Archive
         );
         let room = self.visits.len() < cx.config.sampling.parallel_opened;
-        if meant || (room && (asked_and_left || self.is_young())) {
+        let rich = self.young.as_ref().is_some_and(Young::is_rich);
+        if meant || (room && (asked_and_left || rich)) {
             self.visits.remove(&peer);
             self.ask(link, peer, own, book, cx);
         }
@@ -101,6 +104,9 @@ impl Sampling {
         links: &Links,
         cx: &mut Cx<'_>,
     ) {
+        if let Some(young) = &mut self.young {
+            young.give_up_lost(book);
+        }
         self.next_exchange = Some(self.next_tick(cx));
         let parallel = cx.config.sampling.parallel.max(1);
         // One visit a period, but two under way, so that one silent member does not stop the clock.
@@ -219,7 +225,7 @@ impl Sampling {
         }
         cx.stats.sampling.exchanges += 1;
         if let Some(young) = &mut self.young {
-            young.since.get_or_insert(cx.now.mono);
+            young.begun(cx.now.mono);
         }
         self.asked.insert(link, want);
         self.begin(peer, Stage::Asked(link), cx);
@@ -308,24 +314,33 @@ impl Sampling {
             if self.is_of_clone(item, own, cx)? {
                 continue;
             }
-            let known = book.version_of(&item.record.value.id);
-            let wins = known.is_some() || self.would_win(item, book, cx);
+            let record = &item.record.value;
+            let known = book.version_of(&record.id);
+            let winning = known.map_or_else(|| self.winning(item, book), |_| None);
+            let wins = known.is_some() || winning.is_some();
             let heard = self.hear(from, item, known, wins, book, cx)?;
-            if heard == Some(Heard::New) && wins {
+            if let Some((addr, marks)) = winning
+                && heard == Some(Heard::New)
+            {
                 cx.stats.sampling.pulled_winners += 1;
                 found += 1;
+                if let (Some(young), Some(peer)) = (&mut self.young, book.candidate_of(&record.id))
+                {
+                    young.hope(peer, addr, &marks);
+                }
             }
         }
         Ok(found)
     }
 
-    /// Whether the peer of an item would win a slot at an address that is said to be proven.
-    pub(super) fn would_win(&self, item: &ListItem, book: &Book, cx: &Cx<'_>) -> bool {
+    /// Where the peer of an item is said to be proven and would win a slot, and what it is ranked by there.
+    pub(super) fn winning(&self, item: &ListItem, book: &Book) -> Option<(SocketAddr, Marks)> {
         let record = &item.record.value;
-        record.addrs().any(|(bit, addr)| {
-            let marks = || book.marks(&record.id, addr, cx.rules);
-            item.proven & bit != 0 && self.view.memory.would_win(&marks())
-        })
+        record
+            .addrs()
+            .filter(|(bit, _)| item.proven & bit != 0)
+            .map(|(_, addr)| (addr, book.marks(&record.id, addr)))
+            .find(|(_, marks)| self.would_win(marks))
     }
 
     /// Whether an item is a record of our own that we never issued. (Older ones of ours come round for hours and say nothing.)
@@ -370,7 +385,7 @@ impl Sampling {
                     cx.stats.peers.stale += 1;
                     return Ok(Some(Heard::Stale));
                 }
-                if !book.room_for(&from, wins, cx.rules) {
+                if !book.room_for(&from, wins) {
                     cx.stats.peers.over_cap += 1;
                     return Ok(Some(Heard::Full));
                 }
@@ -394,22 +409,6 @@ impl Sampling {
             cx,
         )))
     }
-
-    /// Whether the fast start goes on, or begins anew.
-    fn judge_yield(&mut self, found: usize, cx: &mut Cx<'_>) {
-        let config = &cx.config.sampling;
-        cx.stats.sampling.barren += u64::from(found == 0);
-        if let Some(young) = &mut self.young {
-            young.barren = if found == 0 { young.barren + 1 } else { 0 };
-            return;
-        }
-        let rested = self
-            .was_young
-            .is_none_or(|at| cx.now.mono.saturating_duration_since(at) >= config.young_again);
-        if rested && found >= (self.view.len() / 4).max(4) {
-            self.begin_again(cx);
-        }
-    }
 }
 
 /// One bit for each item of a list whose id an earlier item has too. A list has at most 64 items.
@@ -431,7 +430,7 @@ pub(super) fn repeats(list: &[ListItem]) -> u64 {
 }
 
 /// The other end of an open link.
-pub(super) fn open_end(link: LinkId, links: &Links) -> Option<(PeerId, std::net::SocketAddr)> {
+pub(super) fn open_end(link: LinkId, links: &Links) -> Option<(PeerId, SocketAddr)> {
     let link = links.get(link).filter(|link| link.is_open())?;
     Some((link.peer, link.addr))
 }

@@ -24,28 +24,12 @@ type Rank = [u64; 4];
 /// Where a member is in the table of members.
 type Place = u16;
 
+#[derive(Clone)]
 struct Slot {
-    seed: Seed,
     rank: Rank,
     /// How often the slot was visited since its seed.
     uses: u64,
     holder: Option<Place>,
-}
-
-impl Slot {
-    /// Whether these marks rank below the holder's; computes only as many levels as it takes to tell.
-    fn is_won_by(&self, marks: &Marks) -> bool {
-        if self.holder.is_none() {
-            return true;
-        }
-        for (mark, held) in marks.0.iter().zip(&self.rank) {
-            let own = self.seed.of(*mark);
-            if own != *held {
-                return own < *held;
-            }
-        }
-        false
-    }
 }
 
 /// A distinct member.
@@ -68,9 +52,15 @@ pub(super) struct Turn {
 }
 
 /// The ranked slots and the census beside them. Its size is fixed: `m` slots, so at most `m` distinct members.
+#[derive(Clone)]
 pub struct Memory {
     preset: AddressPreset,
     slots: Vec<Slot>,
+    /// The slots' seeds.
+    seeds: Vec<Seed>,
+    /// The first numbers of the slots' ranks, the highest number where a slot is empty: with the seeds they are all that it takes to
+    /// tell that a peer wins nothing.
+    first: Vec<u64>,
     /// As many places as there were members at most; free ones are in `free`.
     members: Vec<Member>,
     free: Vec<Place>,
@@ -99,16 +89,18 @@ impl Memory {
     pub(super) fn new(slots: usize, preset: AddressPreset, rng: &mut impl Rng) -> Self {
         let slots: Vec<Slot> = (0..slots.clamp(1, usize::from(Place::MAX)))
             .map(|_| Slot {
-                seed: Seed::new(rng),
                 rank: Rank::default(),
                 uses: 0,
                 holder: None,
             })
             .collect();
+        let seeds: Vec<Seed> = slots.iter().map(|_| Seed::new(rng)).collect();
         Self {
             preset,
-            census: Census::new(slots.len(), rng),
+            census: Census::new(&seeds),
             vacant: (0..slots.len()).collect(),
+            seeds,
+            first: vec![u64::MAX; slots.len()],
             slots,
             members: Vec::new(),
             free: Vec::new(),
@@ -221,32 +213,52 @@ impl Memory {
         }
     }
 
+    /// The slots that a peer of these marks would win: whose holder ranks above it, or that are empty. Who holds a slot does not win it.
+    fn won_by(&self, marks: &Marks) -> impl Iterator<Item = usize> {
+        let [first, rest @ ..] = marks.0;
+        let slots = self.seeds.iter().zip(&self.first).enumerate();
+        slots
+            .filter(move |(index, (seed, held))| {
+                let own = seed.of(first);
+                own < **held || (own == **held && self.is_tie_won_by(*index, &rest))
+            })
+            .map(|(index, _)| index)
+    }
+
+    /// As [`won_by`](Self::won_by), for a slot whose rank begins with the same number; computes only as many levels as it takes to tell.
+    fn is_tie_won_by(&self, index: usize, rest: &[u64; 3]) -> bool {
+        let (slot, seed) = (&self.slots[index], &self.seeds[index]);
+        let levels = rest.iter().zip(&slot.rank[1..]);
+        let mut differ = levels
+            .map(|(mark, held)| (seed.of(*mark), *held))
+            .filter(|(own, held)| own != held);
+        slot.holder.is_none() || differ.next().is_some_and(|(own, held)| own < held)
+    }
+
     /// Whether a peer of these marks would win a slot or a place in the census, were it proven.
     #[must_use]
     pub fn would_win(&self, marks: &Marks) -> bool {
-        self.slots.iter().any(|slot| slot.is_won_by(marks)) || self.census.would_count(marks)
+        self.won_by(marks).next().is_some() || self.census.would_count(marks)
     }
 
     /// Offers a proven peer, of these marks at this address, to every slot; returns how many it won. Only the book's word that a
     /// peer is proven may lead here.
     pub(super) fn offer(&mut self, peer: PeerId, addr: SocketAddr, marks: &Marks) -> usize {
         self.census.offer(&peer, marks);
-        let mut won = 0;
-        for index in 0..self.slots.len() {
-            won += usize::from(self.offer_to(index, peer, addr, marks));
+        let won: Vec<usize> = self.won_by(marks).collect();
+        for index in &won {
+            self.give(*index, peer, addr, marks);
         }
-        won
+        won.len()
     }
 
-    fn offer_to(&mut self, index: usize, peer: PeerId, addr: SocketAddr, marks: &Marks) -> bool {
-        // Who holds it already has the same marks, and is not below itself.
-        if !self.slots[index].is_won_by(marks) {
-            return false;
-        }
+    /// Gives a slot to a peer that has won it.
+    fn give(&mut self, index: usize, peer: PeerId, addr: SocketAddr, marks: &Marks) {
         let place = self.place_of(peer, addr);
         self.members[usize::from(place)].slots += 1;
         let slot = &mut self.slots[index];
-        slot.rank = marks.0.map(|mark| slot.seed.of(mark));
+        slot.rank = marks.0.map(|mark| self.seeds[index].of(mark));
+        self.first[index] = slot.rank[0];
         slot.uses = 0;
         match slot.holder.replace(place) {
             Some(before) => self.lose(before),
@@ -254,7 +266,6 @@ impl Memory {
                 self.vacant.remove(&index);
             }
         }
-        true
     }
 
     /// The place of a member, made if it is none yet.
@@ -322,6 +333,7 @@ impl Memory {
         for (index, slot) in self.slots.iter_mut().enumerate() {
             if slot.holder == Some(place) {
                 slot.holder = None;
+                self.first[index] = u64::MAX;
                 self.vacant.insert(index);
             }
         }
@@ -337,8 +349,12 @@ impl Memory {
         let vacant: Vec<usize> = self.vacant.iter().copied().collect();
         let census = self.census.has_vacant();
         for (peer, addr, marks) in proven {
+            let [first, rest @ ..] = marks.0;
             for index in &vacant {
-                self.offer_to(*index, peer, addr, &marks);
+                let (own, held) = (self.seeds[*index].of(first), self.first[*index]);
+                if own < held || (own == held && self.is_tie_won_by(*index, &rest)) {
+                    self.give(*index, peer, addr, &marks);
+                }
             }
             if census {
                 self.census.offer(&peer, &marks);
@@ -353,8 +369,9 @@ impl Memory {
         self.oldest = (self.oldest + 1) % self.slots.len();
         let slot = &mut self.slots[index];
         let holder = slot.holder.take()?;
-        slot.seed = Seed::new(rng);
         slot.uses = 0;
+        self.seeds[index] = Seed::new(rng);
+        self.first[index] = u64::MAX;
         self.vacant.insert(index);
         let peer = self.members[usize::from(holder)].peer;
         self.lose(holder);
@@ -364,6 +381,20 @@ impl Memory {
     /// The census.
     pub(super) fn census(&self) -> &Census {
         &self.census
+    }
+
+    /// Whether a peer holds a slot or a place in the census.
+    pub(super) fn counts(&self, peer: &PeerId) -> bool {
+        self.places.contains_key(peer) || self.census.holders().any(|holder| holder == *peer)
+    }
+
+    /// All who hold a slot or a place in the census.
+    pub(super) fn counted(&self) -> BTreeSet<PeerId> {
+        self.places
+            .keys()
+            .copied()
+            .chain(self.census.holders())
+            .collect()
     }
 
     /// Number of wide groups (/16, /32) among the members; 1 where there are no groups.
@@ -380,8 +411,9 @@ impl Memory {
                 Some(holder) => {
                     *slots.entry(holder).or_default() += 1;
                     let addr = self.addr_of(&holder).unwrap();
-                    let rank = marks(&holder, addr).0.map(|mark| slot.seed.of(mark));
-                    assert_eq!(rank, slot.rank);
+                    let seed = &self.seeds[index];
+                    let rank = marks(&holder, addr).0.map(|mark| seed.of(mark));
+                    assert_eq!((rank, rank[0]), (slot.rank, self.first[index]));
                     assert!(!self.vacant.contains(&index));
                 }
                 None => assert!(self.vacant.contains(&index)),

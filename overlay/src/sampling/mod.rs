@@ -11,11 +11,12 @@ mod memory;
 mod serve;
 mod size;
 mod view;
+mod young;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crypto::{PeerId, Verified};
@@ -31,6 +32,7 @@ use crate::neighbors::Links;
 use crate::peers::{Book, DialPurpose, DialRefused};
 use crate::rules::Rule;
 use crate::wire::PeerRecord;
+use young::Young;
 
 crate::stats::counters! {
     /// Exchanges, resets, slots.
@@ -67,6 +69,8 @@ crate::stats::counters! {
         pushed,
         /// Records of callers' lists dropped for want of room.
         pushed_over_room,
+        /// Candidates of the fast start dropped undialled, because others heard of meanwhile would win their slots.
+        outranked,
         /// Slots reset; each emitted a sample.
         resets,
         /// Slots won by proven peers.
@@ -104,8 +108,11 @@ pub struct Config {
     pub parallel: usize,
     /// Visits under way at a time in all while young, those on links that just opened included.
     pub parallel_opened: usize,
-    /// The fast start ends after this many answered exchanges in a row brought nothing new.
-    pub barren: u32,
+    /// The fast start ends when this many answered exchanges ...
+    pub settle_answers: usize,
+    /// ... together brought fewer peers that were proven and won a slot than this. With 16 lists of 64 a yield of 2 means that about 99 % of
+    /// a thousand peers have been heard of; the rest comes with time. A few barren answers, or a third of them from liars, end nothing.
+    pub settle_won: u32,
     /// The fast start lasts at least so long from its first exchange, so that a crowd of joiners finds each other.
     pub young_least: Duration,
     /// The fast start lasts at most so long, whatever others feed us.
@@ -143,8 +150,9 @@ impl Default for Config {
             period: Duration::from_secs(10),
             fast_period: Duration::from_millis(250),
             parallel: 4,
-            parallel_opened: 16,
-            barren: 8,
+            parallel_opened: 4,
+            settle_answers: 16,
+            settle_won: 2,
             young_least: Duration::from_secs(2),
             young_most: Duration::from_secs(300),
             young_again: Duration::from_secs(600),
@@ -175,13 +183,6 @@ struct Visit {
     deadline: Instant,
 }
 
-/// The fast start.
-#[derive(Clone, Copy, Debug, Default)]
-struct Young {
-    since: Option<Instant>,
-    barren: u32,
-}
-
 /// The part: exchanges, resets, candidates.
 #[derive(Debug)]
 pub struct Sampling {
@@ -209,14 +210,13 @@ impl Sampling {
     #[must_use]
     pub fn new(cx: &mut Cx<'_>) -> Self {
         let now = cx.now.mono;
-        let mut callers = callers::Callers::new(now, cx.rng);
-        callers.first_come = !cx.rules.hold(Rule::Reservoir);
+        let view = View::new(cx.config.sampling.slots, cx.config.addresses, cx.rng);
         Self {
-            view: View::new(cx.config.sampling.slots, cx.config.addresses, cx.rng),
-            callers,
+            young: Some(Young::new(&view.memory)),
+            view,
+            callers: callers::Callers::new(now, cx.rng),
             visits: BTreeMap::new(),
             asked: BTreeMap::new(),
-            young: Some(Young::default()),
             was_young: None,
             next_exchange: None,
             next_pump: None,
@@ -332,8 +332,11 @@ impl Sampling {
                     {
                         self.view.memory.remove(&peer);
                     }
-                    cx.stats.sampling.slots_won +=
-                        self.view.memory.offer(peer, addr, &marks) as u64;
+                    let won = self.view.memory.offer(peer, addr, &marks);
+                    cx.stats.sampling.slots_won += won as u64;
+                    if let Some(young) = &mut self.young {
+                        young.proven(peer, addr, &marks, won);
+                    }
                 }
                 None => self.view.forget(&peer),
             }
@@ -353,41 +356,11 @@ impl Sampling {
         book.set_young(quick);
     }
 
-    fn begin_again(&mut self, cx: &mut Cx<'_>) {
-        if self.young.is_none() {
-            cx.stats.sampling.young_again += 1;
-        }
-        self.young = Some(Young::default());
-    }
-
-    /// Ends the fast start when it is over.
-    fn age(&mut self, book: &mut Book, cx: &mut Cx<'_>) {
-        let config = &cx.config.sampling;
-        let Some(young) = self.young else { return };
-        let Some(since) = young.since else { return };
-        let age = cx.now.mono.saturating_duration_since(since);
-        let settled = young.barren >= config.barren && age >= config.young_least;
-        if settled || age >= config.young_most {
-            self.young = None;
-            self.was_young = Some(cx.now.mono);
-            book.set_young(book.proven_len() < config.tiny);
-        }
-    }
-
-    fn next_tick(&self, cx: &mut Cx<'_>) -> Instant {
-        let config = &cx.config.sampling;
-        let mean = match &self.young {
-            Some(young) => (config.fast_period * (1 + young.barren.min(64))).min(config.period),
-            None => config.period,
-        };
-        cx.now.mono + mean.mul_f64(cx.rng.random_range(0.5..1.5))
-    }
-
     /// Dials candidates as far as caps and budgets go; the rest waits for the next dial that ends, or for the rate.
     fn pump(&mut self, book: &mut Book, cx: &mut Cx<'_>) {
         self.next_pump = None;
-        // In a tiny or young network every record counts; later, what would win no slot waits for a feeler.
-        let spares = self.is_young();
+        // In a tiny network every record counts; else what would win no slot waits for a feeler.
+        let spares = self.is_young() && book.proven_len() < cx.config.sampling.tiny;
         while !book.candidates_busy() && self.dial_candidate(spares, book, cx) {}
     }
 
@@ -396,6 +369,16 @@ impl Sampling {
         let Some((peer, addr)) = book.next_candidate(spares, cx) else {
             return false;
         };
+        if !spares
+            && self
+                .young
+                .as_ref()
+                .is_some_and(|young| !young.hopes_for(&peer))
+        {
+            cx.stats.sampling.outranked += 1;
+            book.drop_candidate(&peer);
+            return true;
+        }
         match book.try_dial(peer, Target::Addr(addr), DialPurpose::Candidate, cx) {
             // Whoever dials it already will settle it.
             Ok(_) | Err(DialRefused::AlreadyDialing) => true,
@@ -419,6 +402,9 @@ impl Sampling {
     /// Members whose last dial failed are not visited but dialled again here, so that a wave of deaths is noticed within minutes
     /// and does not stop the exchanges.
     fn recheck(&mut self, book: &mut Book, links: &Links, cx: &mut Cx<'_>) {
+        if book.failing() == 0 {
+            return;
+        }
         let mut doubtful: Vec<(Option<Instant>, PeerId, _)> = self
             .view
             .peers()
@@ -449,9 +435,13 @@ impl Sampling {
     /// The census counts peers that hold no slot and so are never visited: one whose proof is in its second half is dialled again.
     fn renew_census(&mut self, book: &mut Book, cx: &mut Cx<'_>) {
         let half = cx.config.peers.proof_valid / 2;
-        let holders: BTreeSet<PeerId> = self.view.memory.census().holders().collect();
+        // Mostly no proof at all is that old.
+        let now = cx.now.mono;
+        if book.next_timeout().is_none_or(|first| first > now + half) {
+            return;
+        }
+        let holders = self.view.memory.census().holders();
         let oldest = holders
-            .into_iter()
             .filter(|peer| self.view.memory.addr_of(peer).is_none() && !book.is_dialing(peer))
             .filter_map(|peer| Some((book.proven_at(&peer)?, peer)))
             .min();

@@ -38,8 +38,7 @@ impl Sampling {
         book.in_touch(cx.now.mono);
         let config = &cx.config.sampling;
         let known = book.proven_len();
-        let paced = self.callers.admit(peer, known, config, cx.now.mono);
-        if !paced && cx.rules.hold(Rule::CallPace) {
+        if !self.callers.admit(peer, known, config, cx.now.mono) {
             cx.stats.sampling.calls_refused += 1;
             return answer(link, own, Vec::new(), cx);
         }
@@ -77,7 +76,7 @@ impl Sampling {
                 continue;
             }
             let known = book.version_of(&item.record.value.id);
-            let wins = ranked && (known.is_some() || self.would_win(item, book, cx));
+            let wins = ranked && (known.is_some() || self.winning(item, book).is_some());
             match self.hear(peer, item, known, wins, book, cx)? {
                 Some(Heard::New) => cx.stats.sampling.pushed += 1,
                 Some(Heard::Full) => cx.stats.sampling.pushed_over_room += 1,
@@ -136,12 +135,18 @@ impl Sampling {
         let (drawn, left_out) = self.callers.draw(cx.config.sampling.believed, cx.rng);
         cx.stats.sampling.callers_left_out += left_out as u64;
         for record in drawn {
-            let wins = record.addrs().any(|(_, addr)| {
-                let marks = book.marks(record.signer().as_bytes(), addr, cx.rules);
-                self.view.memory.would_win(&marks)
-            });
-            if wins {
-                book.heard(record, 0, Source::Caller, cx);
+            let peer = record.signer();
+            let winning = record
+                .addrs()
+                .map(|(_, addr)| (addr, book.marks(peer.as_bytes(), addr)))
+                .find(|(_, marks)| self.would_win(marks));
+            if let Some((addr, marks)) = winning {
+                let heard = book.heard(record, 0, Source::Caller, cx);
+                if let Some(young) = &mut self.young
+                    && heard == Heard::New
+                {
+                    young.hope(peer, addr, &marks);
+                }
             } else {
                 cx.stats.sampling.callers_ranked_out += 1;
             }

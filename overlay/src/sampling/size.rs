@@ -1,7 +1,6 @@
 //! How large is the network? The least hash of all proven ids, under many secret keys, tells.
 
 use crypto::PeerId;
-use rand::Rng;
 
 use super::draw::Seed;
 use crate::peers::Marks;
@@ -12,9 +11,12 @@ use crate::peers::Marks;
 /// is `(m - 1) / sum` (Baquero, Almeida, Menezes, Jesus 2012, "Extrema propagation"), with a relative standard deviation of
 /// `1 / sqrt(m - 2)`: 6 % for 256. It is flat over ids, deaf to prefixes. Since an id counts only while it is proven, no
 /// liar can raise it by naming peers that do not answer, nor lower it by keeping silent about others.
+#[derive(Clone)]
 pub(super) struct Census {
     seeds: Vec<Seed>,
-    least: Vec<Option<(u64, PeerId)>>,
+    /// What the least makes of each seed; the highest number where nobody is.
+    least: Vec<u64>,
+    holders: Vec<Option<PeerId>>,
     vacant: usize,
 }
 
@@ -25,11 +27,14 @@ impl std::fmt::Debug for Census {
 }
 
 impl Census {
-    pub(super) fn new(seeds: usize, rng: &mut impl Rng) -> Self {
+    /// Under the seeds that the slots begin with: where all share a prefix, who is least here holds the slot there, and nobody has to
+    /// be proven for the census alone.
+    pub(super) fn new(seeds: &[Seed]) -> Self {
         Self {
-            seeds: (0..seeds).map(|_| Seed::new(rng)).collect(),
-            least: vec![None; seeds],
-            vacant: seeds,
+            seeds: seeds.to_vec(),
+            least: vec![u64::MAX; seeds.len()],
+            holders: vec![None; seeds.len()],
+            vacant: seeds.len(),
         }
     }
 
@@ -37,24 +42,26 @@ impl Census {
     pub(super) fn would_count(&self, marks: &Marks) -> bool {
         let [.., id] = marks.0;
         let mut places = self.least.iter().zip(&self.seeds);
-        places.any(|(least, seed)| least.is_none_or(|(least, _)| seed.of(id) < least))
+        self.vacant > 0 || places.any(|(least, seed)| seed.of(id) < *least)
     }
 
     pub(super) fn offer(&mut self, peer: &PeerId, marks: &Marks) {
         let [.., id] = marks.0;
-        for (least, seed) in self.least.iter_mut().zip(&self.seeds) {
+        for (index, (least, seed)) in self.least.iter_mut().zip(&self.seeds).enumerate() {
             let hash = seed.of(id);
-            if least.is_none_or(|(least, _)| hash < least) {
-                self.vacant -= usize::from(least.is_none());
-                *least = Some((hash, *peer));
+            if hash < *least {
+                *least = hash;
+                let before = self.holders[index].replace(*peer);
+                self.vacant -= usize::from(before.is_none());
             }
         }
     }
 
     pub(super) fn remove(&mut self, peer: &PeerId) {
-        for least in &mut self.least {
-            if least.is_some_and(|(_, holder)| holder == *peer) {
-                *least = None;
+        for (least, holder) in self.least.iter_mut().zip(&mut self.holders) {
+            if *holder == Some(*peer) {
+                *holder = None;
+                *least = u64::MAX;
                 self.vacant += 1;
             }
         }
@@ -66,15 +73,14 @@ impl Census {
 
     /// Those whose ids are counted.
     pub(super) fn holders(&self) -> impl Iterator<Item = PeerId> {
-        self.least.iter().flatten().map(|(_, peer)| *peer)
+        self.holders.iter().flatten().copied()
     }
 
     /// Estimated number of dialable peers, this node not counted. `None` before anybody is proven.
     pub(super) fn estimate(&self) -> Option<f64> {
-        let sum: f64 = self
-            .least
-            .iter()
-            .flatten()
+        let places = self.least.iter().zip(&self.holders);
+        let sum: f64 = places
+            .filter(|(_, holder)| holder.is_some())
             .map(|(hash, _)| {
                 // Uniform in (0, 1), then exponential.
                 let uniform = (*hash as f64 + 0.5) / (u64::MAX as f64 * (1.0 + f64::EPSILON) + 1.0);
@@ -97,7 +103,8 @@ mod tests {
     #[test]
     fn the_estimate_follows_the_number_of_ids_up_and_down() {
         let mut rng = rand::rngs::ChaCha12Rng::seed_from_u64(5);
-        let mut census = Census::new(256, &mut rng);
+        let seeds: Vec<Seed> = (0..256).map(|_| Seed::new(&mut rng)).collect();
+        let mut census = Census::new(&seeds);
         assert_eq!(census.estimate(), None);
         let marker = Marker::new(&mut rng);
         let marks =
@@ -135,7 +142,8 @@ mod tests {
         let peers: Vec<PeerId> = (0..200).map(peer).collect();
         let estimates = (0..100).map(|_| {
             let marker = Marker::new(&mut rng);
-            let mut census = Census::new(256, &mut rng);
+            let seeds: Vec<Seed> = (0..256).map(|_| Seed::new(&mut rng)).collect();
+            let mut census = Census::new(&seeds);
             for peer in &peers {
                 let ip = [1, 1, 1, 1].into();
                 census.offer(

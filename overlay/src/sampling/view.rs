@@ -180,6 +180,30 @@ impl View {
 
 #[cfg(feature = "sim")]
 impl super::Sampling {
+    /// Number of visits under way.
+    #[must_use]
+    pub fn visits_len(&self) -> usize {
+        self.visits.len()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn plant_member(
+        &mut self,
+        peer: PeerId,
+        addr: SocketAddr,
+        marks: &crate::peers::Marks,
+    ) {
+        self.view.memory.remove(&peer);
+        self.view.memory.offer(peer, addr, marks);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn plant_resets(&mut self, count: u64, rng: &mut impl Rng) {
+        for _ in 0..count {
+            self.view.memory.reset_oldest(rng);
+        }
+    }
+
     /// Takes the samples emitted since the last call; the first call only begins to keep them.
     pub(crate) fn take_emitted(&mut self) -> Vec<PeerId> {
         self.view.emitted.replace(Vec::new()).unwrap_or_default()

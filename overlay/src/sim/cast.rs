@@ -6,7 +6,7 @@ use crypto::Identity;
 use rand::Rng;
 use rand::RngExt as _;
 
-use super::scenario::{Addresses, Adversary, HostileAddresses, Scenario};
+use super::scenario::{Addresses, HostileAddresses, Scenario};
 use super::world::streams::{Purpose, WORLD, seed_of, stream};
 use super::world::{Who, World};
 use crate::action::Target;
@@ -56,11 +56,8 @@ impl<'a> Cast<'a> {
         let number = u32::try_from(index).unwrap_or(u32::MAX);
         let mut nat = stream(self.seed, number, Purpose::Nat);
         let draw: f64 = nat.random();
-        let undialable = if hostile {
-            self.scenario.adversary == Adversary::FakeCallers
-        } else {
-            index >= self.scenario.seeds && draw < self.scenario.undialable
-        };
+        let undialable =
+            !hostile && index >= self.scenario.seeds && draw < self.scenario.undialable;
         Who {
             identity: Identity::from_seed(&seed_of(self.seed, number, Purpose::Key)),
             addr: self.address(index, hostile),
@@ -161,12 +158,11 @@ impl<'a> Cast<'a> {
         }
         set(scenario.outbound, &mut config.neighbors.outbound);
         set(scenario.inbound, &mut config.neighbors.inbound);
-        set(scenario.proven, &mut config.peers.proven);
         config
     }
 
     /// Whom a node knows at first: the seeds that started before it, or a draw of which a part is hostile.
-    fn contacts(&self, index: usize) -> Vec<usize> {
+    pub(super) fn contacts(&self, index: usize) -> Vec<usize> {
         let scenario = self.scenario;
         if scenario.poisoned <= 0.0 || index < scenario.seeds {
             return (0..scenario.seeds.min(index.max(1)))

@@ -7,8 +7,10 @@
 pub mod adversary;
 pub mod cast;
 pub mod classic;
+mod invariants;
 pub mod measure;
 pub mod outcome;
+mod roles;
 mod run;
 pub mod scenario;
 mod talk;

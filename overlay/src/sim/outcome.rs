@@ -21,6 +21,9 @@ pub struct Outcome {
     pub series: BTreeMap<String, Vec<(f64, f64)>>,
     /// The nodes' own counters, mean over the honest nodes that are up at the end, named `room.counter`.
     pub counters: BTreeMap<String, f64>,
+    /// What must never happen and did: when, at which node, what and by how much. The first hundred; the figure `violations` counts all.
+    #[serde(default)]
+    pub violations: Vec<String>,
     /// How many nodes had which value (in-degree, neighbors).
     pub histograms: BTreeMap<String, BTreeMap<u64, u64>>,
 }

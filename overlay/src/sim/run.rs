@@ -8,16 +8,16 @@ use rand::RngExt as _;
 use rand::rngs::ChaCha12Rng;
 use rand::seq::SliceRandom as _;
 
-use super::adversary::{Clique, Plan, Puppet};
+use super::adversary::{Clique, Puppet};
 use super::cast::Cast;
+use super::invariants::Checker;
 use super::outcome::{Outcome, Progress};
-use super::scenario::{Adversary, Happening, Scenario, ScenarioError};
-use super::talk::Talk;
+use super::roles::{self, Roles};
+use super::scenario::{Happening, Scenario, ScenarioError};
 use super::watch::Watch;
-use super::world::streams::{Purpose, WORLD, seed_of, stream};
-use super::world::{Player, Time, World};
-use crate::overlay::Overlay;
-use crate::rules::Rules;
+use super::world::streams::{Purpose, WORLD, stream};
+use super::world::{Doom, Player, Time, World};
+use crate::input::Now;
 
 /// Hostile nodes bring together what they know this often, simulated seconds.
 const CONSPIRE_S: f64 = 5.0;
@@ -41,13 +41,14 @@ enum Step {
 
 /// One run under way.
 #[derive(Debug)]
-struct Run<'a> {
+pub(super) struct Run<'a> {
     scenario: &'a Scenario,
     cast: Cast<'a>,
-    world: World,
+    pub(super) world: World,
     steps: BTreeMap<(Time, u64), Step>,
     number: u64,
-    watch: Watch,
+    pub(super) watch: Watch,
+    pub(super) checker: Checker,
     crashed: Vec<usize>,
     fate: ChaCha12Rng,
     clique: Arc<Clique>,
@@ -66,33 +67,12 @@ pub fn run(
     scenario.check()?;
     let mut run = Run::new(scenario, seed, threads);
     run.plan();
-    let end = Time::from_seconds(scenario.duration_s);
-    while let Some(entry) = run.steps.first_entry() {
-        if entry.key().0 > end {
-            break;
-        }
-        let ((at, _), step) = entry.remove_entry();
-        run.world.run_until(at);
-        let measured = matches!(step, Step::Measure);
-        run.step(step)?;
-        if measured {
-            progress(Progress {
-                simulated_s: run.world.time().seconds(),
-                of_s: scenario.duration_s,
-                events: run.world.events(),
-                alive: run
-                    .world
-                    .hosts()
-                    .filter(|host| host.player().is_some())
-                    .count(),
-            });
-        }
-    }
-    Ok(run.watch.finish(&run.world, scenario))
+    run.until(Time::from_seconds(scenario.duration_s), progress)?;
+    Ok(run.finish())
 }
 
 impl<'a> Run<'a> {
-    fn new(scenario: &'a Scenario, seed: u64, threads: usize) -> Self {
+    pub(super) fn new(scenario: &'a Scenario, seed: u64, threads: usize) -> Self {
         let cast = Cast::new(scenario, seed);
         let mut world = World::new(scenario, seed, threads);
         let honest = scenario.nodes - scenario.hostile();
@@ -103,7 +83,7 @@ impl<'a> Run<'a> {
         let mut victims: Vec<usize> = (scenario.seeds.min(honest)..honest).collect();
         victims.shuffle(&mut fate);
         victims.truncate(scenario.victims);
-        let clique = Arc::new(clique_of(scenario, &world, &victims));
+        let clique = Arc::new(roles::clique_of(scenario, &world, &victims));
         Self {
             scenario,
             cast,
@@ -111,10 +91,50 @@ impl<'a> Run<'a> {
             steps: BTreeMap::new(),
             number: 0,
             watch: Watch::new(seed, victims.into_iter().collect::<BTreeSet<_>>()),
+            checker: Checker::default(),
             crashed: Vec::new(),
             fate,
             clique,
         }
+    }
+
+    /// Carries out everything that is due up to `end`, and lets time pass until then.
+    pub(super) fn until(
+        &mut self,
+        end: Time,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<(), ScenarioError> {
+        while let Some(entry) = self.steps.first_entry() {
+            if entry.key().0 > end {
+                break;
+            }
+            let ((at, _), step) = entry.remove_entry();
+            self.world.run_until(at);
+            let measured = matches!(step, Step::Measure);
+            self.step(step)?;
+            if measured {
+                progress(self.progress());
+            }
+        }
+        self.world.run_until(end);
+        Ok(())
+    }
+
+    fn progress(&self) -> Progress {
+        Progress {
+            simulated_s: self.world.time().seconds(),
+            of_s: self.scenario.duration_s,
+            events: self.world.events(),
+            alive: self
+                .world
+                .hosts()
+                .filter(|host| host.player().is_some())
+                .count(),
+        }
+    }
+
+    fn finish(self) -> Outcome {
+        self.watch.finish(&self.world, self.scenario, &self.checker)
     }
 
     fn at(&mut self, seconds: f64, step: Step) {
@@ -124,7 +144,7 @@ impl<'a> Run<'a> {
     }
 
     /// Everything that is known beforehand.
-    fn plan(&mut self) {
+    pub(super) fn plan(&mut self) {
         let order = self.cast.start_order();
         let later = order.len().saturating_sub(self.scenario.seeds).max(1);
         for (place, index) in order.into_iter().enumerate() {
@@ -139,7 +159,7 @@ impl<'a> Run<'a> {
             let wait = exponential(1.0 / self.scenario.joins_per_s, &mut self.fate);
             self.at(wait, Step::Arrive);
         }
-        if self.has_puppets() {
+        if roles::has_adversary(self.scenario) {
             self.at(0.0, Step::Conspire);
         }
         let every = self.scenario.measure_every_s;
@@ -171,12 +191,20 @@ impl<'a> Run<'a> {
                 self.conspire();
                 self.at(now + CONSPIRE_S, Step::Conspire);
             }
-            Step::Measure => self.watch.measure(&mut self.world, self.scenario),
+            Step::Measure => self.measure(),
         }
         Ok(())
     }
 
-    fn start(&mut self, index: usize) -> Result<(), ScenarioError> {
+    /// Takes figures and looks at all invariants.
+    pub(super) fn measure(&mut self) {
+        self.watch.measure(&mut self.world, self.scenario);
+        self.checker
+            .inspect(&mut self.world, self.scenario, self.watch.ids());
+    }
+
+    /// Starts a host, unless it is up, with what its disk holds.
+    pub(super) fn start(&mut self, index: usize) -> Result<(), ScenarioError> {
         if self.world.host(index).player().is_some() {
             return Ok(());
         }
@@ -198,10 +226,6 @@ impl<'a> Run<'a> {
             );
         }
         Ok(())
-    }
-
-    fn has_puppets(&self) -> bool {
-        self.scenario.adversary != Adversary::Honest && self.scenario.hostile() > 0
     }
 
     /// Brings together what hostile nodes have heard.
@@ -231,65 +255,23 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn new_puppet(&self, index: usize) -> Puppet {
-        let host = self.world.host(index);
-        let scenario = self.scenario;
-        let period = if scenario.period_s > 0.0 {
-            Duration::from_secs_f64(scenario.period_s)
-        } else {
-            crate::sampling::Config::default().period
-        };
-        let since = self.world.time().seconds();
-        let now = self.world.now();
-        let plan = Plan {
-            attack: scenario.adversary,
-            force: scenario.force,
-            period,
-            from: now.mono + Duration::from_secs_f64((scenario.attack_at_s - since).max(0.0)),
-        };
-        let contacts = (0..scenario.seeds)
-            .map(|seed| self.world.host(seed).who())
-            .map(|who| (who.identity.id(), who.addr))
-            .collect();
-        let rng = stream(self.world.seed(), host.index(), Purpose::Hostile);
-        Puppet::new(
-            Talk::new(
-                host.who().identity.clone(),
-                self.world.network(),
-                host.who().addr,
-            ),
-            plan,
-            self.clique.clone(),
-            contacts,
-            rng,
-            now,
-        )
+    fn player(&self, index: usize) -> Result<Player, ScenarioError> {
+        self.player_at(index, self.world.now())
     }
 
-    fn player(&self, index: usize) -> Result<Player, ScenarioError> {
-        let host = self.world.host(index);
-        if host.who().hostile && self.has_puppets() {
-            return Ok(Player::Other(Box::new(self.new_puppet(index))));
-        }
-        let config = self.cast.config(index, &self.world);
-        let purpose = Purpose::Core(host.starts());
-        let seed = seed_of(self.world.seed(), host.index(), purpose);
-        let mut overlay = Overlay::under(
-            Rules::without(&self.scenario.without),
-            host.who().identity.clone(),
-            self.world.network(),
-            config,
-            seed,
-            self.world.now(),
-            self.world.restored(index),
-        )
-        .map_err(|error| ScenarioError {
-            key: "outbound",
-            problem: error.to_string(),
-        })?;
-        overlay.share_verdicts(self.world.memo());
-        overlay.take_emitted();
-        Ok(Player::Node(Box::new(overlay)))
+    /// The player of a host whose clock shows `now` when it starts.
+    pub(in crate::sim) fn player_at(
+        &self,
+        index: usize,
+        now: Now,
+    ) -> Result<Player, ScenarioError> {
+        let roles = Roles {
+            scenario: self.scenario,
+            cast: &self.cast,
+            world: &self.world,
+            clique: &self.clique,
+        };
+        roles.player(index, now)
     }
 
     fn happen(&mut self, what: Happening) -> Result<(), ScenarioError> {
@@ -300,8 +282,20 @@ impl<'a> Run<'a> {
                     self.crashed.push(index);
                 }
             }
+            Happening::CrashInCommit { fraction } => {
+                for index in self.draw(fraction) {
+                    let doom = if self.fate.random() {
+                        Doom::Before
+                    } else {
+                        Doom::After
+                    };
+                    self.world.doom(index, Some(doom));
+                    self.crashed.push(index);
+                }
+            }
             Happening::Restart => {
                 for index in std::mem::take(&mut self.crashed) {
+                    self.world.doom(index, None);
                     self.start(index)?;
                 }
             }
@@ -354,27 +348,6 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The hostile nodes' common knowledge at the beginning.
-fn clique_of(scenario: &Scenario, world: &World, victims: &[usize]) -> Clique {
-    let members = world
-        .hosts()
-        .filter(|host| host.who().hostile)
-        .map(|host| (host.who().identity.clone(), host.who().addr))
-        .collect();
-    let victims = victims
-        .iter()
-        .map(|index| world.host(*index))
-        .map(|host| (host.id(), host.who().addr))
-        .collect();
-    let mut clique = Clique::new(world.network(), members, victims);
-    match scenario.adversary {
-        Adversary::AddressPoison => clique.invent(world.seed(), true),
-        Adversary::Invent => clique.invent(world.seed(), false),
-        _ => {}
-    }
-    clique
-}
-
 fn exponential(mean: f64, rng: &mut impl rand::Rng) -> f64 {
     -mean * (1.0 - rng.random::<f64>()).ln()
 }
@@ -407,6 +380,7 @@ fn gamma(x: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sim::scenario::Adversary;
 
     fn outcome(scenario: &Scenario, seed: u64, threads: usize) -> Outcome {
         run(scenario, seed, threads, &mut |_| {}).expect("a sound scenario")

@@ -1,8 +1,11 @@
 //! What to simulate: a description that people can write, and what is wrong with one.
 
+use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::de::value::{SeqAccessDeserializer, StrDeserializer};
+use serde::de::{self, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::rules::Rule;
 
@@ -49,7 +52,7 @@ pub struct Scenario {
 
     /// What the hostile nodes do.
     pub adversary: Adversary,
-    /// Exchanges that a hostile node starts per period (F), unless its attack is to conform.
+    /// Exchanges that a hostile node starts per period (F), for those that flood.
     pub force: f64,
     /// Honest nodes that a targeted attack aims at.
     pub victims: usize,
@@ -71,9 +74,11 @@ pub struct Scenario {
     /// What happens when.
     pub events: Vec<Event>,
 
-    /// Slots of the memory (m); 0 = the node's default, here and below.
+    /// What the honest nodes are.
+    pub player: Player,
+    /// Slots of the memory (m), or entries of the view; 0 = the player's default, here and below.
     pub slots: usize,
-    /// Records asked for in an exchange (L).
+    /// Records asked for in an exchange (L), or exchanged in a shuffle of Cyclon.
     pub list: u8,
     /// Records asked for while young.
     pub list_young: u8,
@@ -87,9 +92,8 @@ pub struct Scenario {
     pub outbound: usize,
     /// Most inbound neighbors.
     pub inbound: usize,
-    /// Most proven peers kept; a small book is to a small network what the default is to a large one.
-    pub proven: usize,
-    /// Rules that honest nodes do without, to see what each is for.
+    /// Rules that honest nodes do without, to see what each is for; in a file or on a command line one name will do for a list.
+    #[serde(deserialize_with = "one_or_more")]
     pub without: Vec<Rule>,
 
     /// What the figures must reach.
@@ -141,7 +145,7 @@ pub enum Adversary {
     Targeted,
     /// As `SilentBias` until `attack_at_s`, then as `Flood`.
     Delayed,
-    /// Hand on old records of others.
+    /// Hand on records that honest nodes signed one and four hours before the world began, when each of them was at another port.
     Replay,
     /// Hand on records of their own that point at a victim's address.
     AddressPoison,
@@ -149,8 +153,23 @@ pub enum Adversary {
     Invent,
     /// Accept, then never answer.
     Refuse,
-    /// Call from where nobody can dial back, each time as if from another address, so that honest callers wait behind them.
-    FakeCallers,
+}
+
+/// What honest nodes are. All but the first are there for comparison only: they have a view and nothing else, no links and no messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Player {
+    /// The node itself.
+    #[default]
+    Overlay,
+    /// Cyclon (Voulgaris, Gavidia, van Steen 2005); by default with views of 30, of which 8 are exchanged.
+    Cyclon,
+    /// The push-pull framework (Jelasity et al. 2007) with views of 30 and healer settings: the oldest entries go.
+    Healer,
+    /// The same with swapper settings: what was sent goes.
+    Swapper,
+    /// Ranked slots (BASALT, Auvolat et al. 2023), 50 by default, that believe whole lists, and the first two callers of a round.
+    NaiveCap,
 }
 
 /// Something that happens at one moment.
@@ -169,6 +188,12 @@ pub struct Event {
 pub enum Happening {
     /// A fraction of the honest nodes dies at once, without a word.
     Crash {
+        /// 0 to 1.
+        fraction: f64,
+    },
+    /// A fraction of the honest nodes dies, each while its next rows are on their way to its disk: before they are on it, or after
+    /// but before the node hears so, by chance.
+    CrashInCommit {
         /// 0 to 1.
         fraction: f64,
     },
@@ -247,6 +272,27 @@ impl Bar {
     }
 }
 
+/// A rule by its name, or a list of them.
+fn one_or_more<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Rule>, D::Error> {
+    struct Names;
+    impl<'de> Visitor<'de> for Names {
+        type Value = Vec<Rule>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("the name of a rule, or a list of them")
+        }
+
+        fn visit_str<E: de::Error>(self, name: &str) -> Result<Vec<Rule>, E> {
+            Rule::deserialize(StrDeserializer::new(name)).map(|rule| vec![rule])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, names: A) -> Result<Vec<Rule>, A::Error> {
+            Vec::deserialize(SeqAccessDeserializer::new(names))
+        }
+    }
+    from.deserialize_any(Names)
+}
+
 impl Default for Scenario {
     fn default() -> Self {
         Self {
@@ -277,6 +323,7 @@ impl Default for Scenario {
             session_mean_s: 0.0,
             session_shape: 0.5,
             events: Vec::new(),
+            player: Player::Overlay,
             slots: 0,
             list: 0,
             list_young: 0,
@@ -285,7 +332,6 @@ impl Default for Scenario {
             exchanges_per_reset: 0,
             outbound: 0,
             inbound: 0,
-            proven: 0,
             without: Vec::new(),
             bars: Vec::new(),
         }
@@ -365,6 +411,9 @@ impl Scenario {
         if self.victims > honest {
             return wrong("victims", "at most as many as honest nodes");
         }
+        if !self.without.is_empty() && self.player != Player::Overlay {
+            return wrong("without", "nothing, where player is not overlay");
+        }
         if self.adversary == Adversary::Targeted && self.victims == 0 {
             return wrong("victims", "a targeted attack needs at least 1");
         }
@@ -407,7 +456,9 @@ impl Event {
             return wrong("at_s lies within the duration");
         }
         match &self.what {
-            Happening::Crash { fraction } | Happening::Stall { fraction, .. }
+            Happening::Crash { fraction }
+            | Happening::CrashInCommit { fraction }
+            | Happening::Stall { fraction, .. }
                 if !(0.0..=1.0).contains(fraction) =>
             {
                 wrong("a fraction from 0 to 1")

@@ -16,6 +16,7 @@ use crate::wire::{
 /// A connection.
 #[derive(Clone, Debug)]
 pub(super) struct Partner {
+    peer: PeerId,
     pub(super) addr: SocketAddr,
     pub(super) ours: bool,
     pub(super) purpose: Purpose,
@@ -27,6 +28,7 @@ pub(super) enum Said {
     /// A greeting is done; the other end's record came with it.
     Opened {
         link: LinkId,
+        peer: PeerId,
         record: Signed<PeerRecord>,
     },
     /// Somebody asks for an exchange.
@@ -39,6 +41,10 @@ pub(super) enum Said {
         link: LinkId,
         reply: Box<ExchangeReply>,
     },
+    /// A dial of ours came to nothing.
+    Failed { peer: PeerId },
+    /// A connection is gone.
+    Closed { link: LinkId },
 }
 
 /// The connections of one who speaks, and what is to be sent.
@@ -78,12 +84,6 @@ impl Talk {
         self.out.pop_front()
     }
 
-    /// Says from now on that it is at this address.
-    pub(super) fn claim(&mut self, addr: SocketAddr) {
-        self.addr = addr;
-        self.record = None;
-    }
-
     /// Signs a record anew.
     pub(super) fn issue(&mut self, now: Now) -> Signed<PeerRecord> {
         self.version = now.unix_ms.max(self.version + 1);
@@ -110,10 +110,10 @@ impl Talk {
         }
     }
 
-    /// Dials, unless a dial to this peer is under way.
-    pub(super) fn dial(&mut self, peer: PeerId, addr: SocketAddr, purpose: Purpose) {
+    /// Dials, unless a dial to this peer is under way; whether it did.
+    pub(super) fn dial(&mut self, peer: PeerId, addr: SocketAddr, purpose: Purpose) -> bool {
         if peer == self.me() || self.calls.values().any(|(other, _)| *other == peer) {
-            return;
+            return false;
         }
         self.next_dial += 1;
         let dial = DialId(self.next_dial);
@@ -123,6 +123,12 @@ impl Talk {
             peer,
             target: Target::Addr(addr),
         });
+        true
+    }
+
+    /// Whether we dialled this connection.
+    pub(super) fn is_ours(&self, link: LinkId) -> bool {
+        self.partners.get(&link).is_some_and(|partner| partner.ours)
     }
 
     /// Number of dials under way.
@@ -168,15 +174,19 @@ impl Talk {
     pub(super) fn handle(&mut self, now: Now, input: Input) -> Option<Said> {
         match input {
             Input::Connected {
-                link, addr, dialed, ..
-            } => self.connected(link, addr, dialed, now),
+                link,
+                peer,
+                addr,
+                dialed,
+                ..
+            } => self.connected(link, peer, addr, dialed, now),
             Input::Disconnected { link, .. } => {
-                self.partners.remove(&link);
-                None
+                self.partners.remove(&link)?;
+                Some(Said::Closed { link })
             }
             Input::DialFailed { dial, .. } => {
-                self.calls.remove(&dial);
-                None
+                let (peer, _) = self.calls.remove(&dial)?;
+                Some(Said::Failed { peer })
             }
             Input::Frame { link, bytes, .. } => {
                 let message = wire::decode(&bytes).ok()?;
@@ -189,6 +199,7 @@ impl Talk {
     fn connected(
         &mut self,
         link: LinkId,
+        peer: PeerId,
         addr: SocketAddr,
         dialed: Option<DialId>,
         now: Now,
@@ -199,6 +210,7 @@ impl Talk {
         self.partners.insert(
             link,
             Partner {
+                peer,
                 addr,
                 ours: dialed.is_some(),
                 purpose,
@@ -223,6 +235,7 @@ impl Talk {
 
     fn message(&mut self, link: LinkId, message: Message, now: Now) -> Option<Said> {
         let partner = self.partners.get_mut(&link)?;
+        let peer = partner.peer;
         match message {
             Message::Hello(hello) => {
                 partner.purpose = hello.purpose;
@@ -239,6 +252,7 @@ impl Talk {
                 self.send(link, &Message::Accept(Box::new(accept)));
                 Some(Said::Opened {
                     link,
+                    peer,
                     record: hello.record,
                 })
             }
@@ -246,6 +260,7 @@ impl Talk {
                 partner.purpose = accept.purpose;
                 Some(Said::Opened {
                     link,
+                    peer,
                     record: accept.record,
                 })
             }

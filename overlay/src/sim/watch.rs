@@ -1,12 +1,17 @@
 //! What is measured of a world while it runs.
 
+mod views;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crypto::PeerId;
+use rand::rngs::ChaCha12Rng;
 
+use super::invariants::Checker;
 use super::measure::{fit, stats};
 use super::outcome::Outcome;
 use super::scenario::{Happening, Scenario};
+use super::world::streams::{Purpose, WORLD, stream};
 use super::world::{Host, Player, World};
 
 /// Figures of one moment.
@@ -23,7 +28,13 @@ pub(super) struct Watch {
     outcome: Outcome,
     /// Wire bytes at the last moment: (sent, received) of each host.
     traffic: Vec<(u64, u64)>,
+    /// Dials that had arrived at each victim at the last moment: (all, astray).
+    dialed: BTreeMap<usize, (u64, u64)>,
+    /// Exchanges answered at the last moment, of each host.
+    answered: Vec<u64>,
     last_s: f64,
+    /// For draws from the views of those who emit no samples.
+    draws: ChaCha12Rng,
     /// Samples emitted to honest nodes, and those of them that are hostile, in the last quarter of the run.
     samples: (u64, u64),
     /// Samples emitted to each node after the first quarter of the run, in order, as numbers of hosts.
@@ -40,10 +51,18 @@ impl Watch {
                 ..Outcome::default()
             },
             traffic: Vec::new(),
+            dialed: BTreeMap::new(),
+            answered: Vec::new(),
             last_s: 0.0,
+            draws: stream(seed, WORLD, Purpose::Measure),
             samples: (0, 0),
             streams: Vec::new(),
         }
+    }
+
+    /// Which host has which id, as of the last figures.
+    pub(super) const fn ids(&self) -> &BTreeMap<PeerId, usize> {
+        &self.ids
     }
 
     /// Takes the figures of this moment.
@@ -53,11 +72,13 @@ impl Watch {
         }
         let seconds = world.time().seconds();
         let mut moment = Moment::default();
-        self.slots(world, &mut moment);
+        self.views(world, &mut moment);
+        self.estimates(world, &mut moment);
         self.emitted(world, seconds / scenario.duration_s, &mut moment);
         self.bytes(world, seconds, &mut moment);
+        self.dials(world, seconds, &mut moment);
+        self.answers(world, seconds, &mut moment);
         self.links(world, &mut moment);
-        self.company(world, &mut moment);
         for (name, value) in moment.values {
             self.outcome
                 .series
@@ -66,68 +87,6 @@ impl Watch {
                 .push((seconds, value));
         }
         self.last_s = seconds;
-    }
-
-    fn slots(&self, world: &World, moment: &mut Moment) {
-        let (mut slots, mut hostile) = (0, 0);
-        let (mut isolated, mut honest, mut filled) = (0, 0, 0);
-        let mut sizes = Vec::new();
-        let dialable = world
-            .hosts()
-            .filter(|host| host.player().is_some() && !host.who().undialable)
-            .count()
-            .saturating_sub(1);
-        let mut victim_most: f64 = 0.0;
-        for host in world.hosts().filter(|host| host.is_honest()) {
-            let Some(node) = host.node() else { continue };
-            honest += 1;
-            let rooms = node.rooms();
-            let memory = rooms.view.memory();
-            let (mut mine, mut bad) = (0, 0);
-            for (peer, _) in memory.members() {
-                let Some(other) = self.ids.get(&peer).map(|index| world.host(*index)) else {
-                    continue;
-                };
-                if other.player().is_some() {
-                    let held = memory.slots_of(&peer);
-                    mine += held;
-                    bad += if other.who().hostile { held } else { 0 };
-                }
-            }
-            filled += memory.filled();
-            sizes.extend(
-                rooms
-                    .view
-                    .size_estimate()
-                    .map(|size| size / dialable.max(1) as f64),
-            );
-            slots += mine;
-            hostile += bad;
-            let share = bad as f64 / mine.max(1) as f64;
-            if self.victims.contains(&(host.index() as usize)) {
-                victim_most = victim_most.max(share);
-            }
-            let honest_link = rooms.links.neighbors().any(|(_, link)| {
-                let other = self.ids.get(&link.peer).map(|index| world.host(*index));
-                link.outbound && other.is_some_and(|other| !other.who().hostile)
-            });
-            isolated += usize::from(mine == bad || !honest_link);
-        }
-        let values = &mut moment.values;
-        values.insert("share", hostile as f64 / slots.max(1) as f64);
-        values.insert("slots_filled", filled as f64 / honest.max(1) as f64);
-        if let Some(middle) = stats::quantile(&sizes, 0.5) {
-            values.insert("size_ratio", middle);
-        }
-        let errors: Vec<f64> = sizes.iter().map(|ratio| (ratio - 1.0).abs()).collect();
-        if let Some(most) = stats::quantile(&errors, 0.95) {
-            values.insert("size_error_p95", most);
-        }
-        values.insert("isolated", isolated as f64);
-        values.insert("alive", honest as f64);
-        if !self.victims.is_empty() {
-            values.insert("victim_share_max", victim_most);
-        }
     }
 
     fn emitted(&mut self, world: &mut World, done: f64, moment: &mut Moment) {
@@ -139,7 +98,8 @@ impl Watch {
             }
             let samples = match world.player_mut(index) {
                 Some(Player::Node(node)) => node.take_emitted(),
-                _ => continue,
+                Some(other) => views::draw(&other.view(), &mut self.draws),
+                None => continue,
             };
             for peer in samples {
                 all += 1;
@@ -188,7 +148,6 @@ impl Watch {
         let mut least = u64::MAX;
         let mut nodes = 0;
         let mut degrees: BTreeMap<u64, u64> = BTreeMap::new();
-        let mut known = vec![0_u64; world.len()];
         for host in world.hosts().filter(|host| host.is_honest()) {
             let Some(node) = host.node() else { continue };
             nodes += 1;
@@ -205,11 +164,9 @@ impl Watch {
             links += degree;
             least = least.min(degree);
             *degrees.entry(degree).or_default() += 1;
-            for (peer, _) in rooms.view.peers() {
-                if let Some(other) = self.ids.get(&peer) {
-                    known[*other] += 1;
-                }
-            }
+        }
+        if nodes == 0 {
+            return;
         }
         let mut sizes: BTreeMap<usize, usize> = BTreeMap::new();
         for host in world.hosts().filter(|host| host.is_honest()) {
@@ -219,52 +176,12 @@ impl Watch {
         }
         let largest = sizes.values().copied().max().unwrap_or(0);
         let values = &mut moment.values;
-        values.insert("links_min", if nodes > 0 { least as f64 } else { 0.0 });
-        values.insert("links", links as f64 / f64::from(nodes.max(1)));
-        values.insert(
-            "largest_component",
-            largest as f64 / f64::from(nodes.max(1)),
-        );
-        let mut indegree: BTreeMap<u64, u64> = BTreeMap::new();
-        for host in world.hosts().filter(|host| host.is_honest()) {
-            *indegree.entry(known[host.index() as usize]).or_default() += 1;
-        }
+        values.insert("links_min", least as f64);
+        values.insert("links", links as f64 / f64::from(nodes));
+        values.insert("largest_component", largest as f64 / f64::from(nodes));
         self.outcome
             .histograms
             .insert("neighbors".to_owned(), degrees);
-        self.outcome
-            .histograms
-            .insert("memory_indegree".to_owned(), indegree);
-    }
-
-    /// With whom honest nodes are linked, and how many of their slots hold a node that is gone, or never was.
-    fn company(&self, world: &World, moment: &mut Moment) {
-        let (mut nodes, mut links, mut hostile, mut honest_outbound) = (0, 0, 0, 0);
-        let (mut slots, mut gone) = (0, 0);
-        let other = |peer: &PeerId| self.ids.get(peer).map(|index| world.host(*index));
-        let honest = world.hosts().filter(|host| host.is_honest());
-        for node in honest.filter_map(Host::node) {
-            nodes += 1;
-            let rooms = node.rooms();
-            for (_, link) in rooms.links.neighbors() {
-                let bad = other(&link.peer).is_some_and(|other| other.who().hostile);
-                links += 1;
-                hostile += usize::from(bad);
-                honest_outbound += usize::from(link.outbound && !bad);
-            }
-            let memory = rooms.view.memory();
-            for (peer, _) in memory.members() {
-                let held = memory.slots_of(&peer);
-                let there = other(&peer).is_some_and(|other| other.player().is_some());
-                slots += held;
-                gone += if there { 0 } else { held };
-            }
-        }
-        let part = |some: usize, all: usize| some as f64 / all.max(1) as f64;
-        let values = &mut moment.values;
-        values.insert("hostile_links", part(hostile, links));
-        values.insert("honest_outbound", part(honest_outbound, nodes));
-        values.insert("gone", part(gone, slots));
     }
 
     /// How even the samples of all nodes together are over the nodes that can be dialled, and how their memories are spread.
@@ -291,10 +208,9 @@ impl Watch {
         let mut degrees = vec![0.0; world.len()];
         let (mut members, mut nodes) = (0.0, 0.0);
         for host in world.hosts().filter(|host| host.is_honest()) {
-            let Some(node) = host.node() else { continue };
             nodes += 1.0;
-            for (peer, _) in node.rooms().view.peers() {
-                if let Some(other) = self.ids.get(&peer) {
+            for known in host.player().map(Player::view).unwrap_or_default() {
+                if let Some(other) = self.ids.get(&known.peer) {
                     degrees[*other] += 1.0;
                     members += 1.0;
                 }
@@ -337,7 +253,12 @@ impl Watch {
     }
 
     /// The outcome: figures of the last moment, or means over the last quarter for rates.
-    pub(super) fn finish(mut self, world: &World, scenario: &Scenario) -> Outcome {
+    pub(super) fn finish(
+        mut self,
+        world: &World,
+        scenario: &Scenario,
+        checker: &Checker,
+    ) -> Outcome {
         let from = 0.75 * scenario.duration_s;
         for (name, curve) in &self.outcome.series {
             let late: Vec<f64> = curve
@@ -345,7 +266,7 @@ impl Watch {
                 .filter(|(at, _)| *at > from)
                 .map(|(_, value)| *value)
                 .collect();
-            let value = if name.starts_with("bytes") {
+            let value = if name.ends_with("_per_sec") || name == "bytes_per_sec_max" {
                 late.iter().sum::<f64>() / late.len().max(1) as f64
             } else {
                 curve.last().map_or(0.0, |(_, value)| *value)
@@ -386,6 +307,14 @@ impl Watch {
             *value /= f64::from(nodes);
         }
         self.outcome.counters = counters;
+        self.outcome
+            .metrics
+            .insert("violations".to_owned(), checker.count() as f64);
+        self.outcome.violations = checker
+            .described()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         self.outcome.simulated_s = world.time().seconds();
         self.outcome.events = world.events();
         self.outcome.event_hash = world.event_hash();
@@ -393,7 +322,8 @@ impl Watch {
     }
 }
 
-fn root(parent: &mut [usize], mut node: usize) -> usize {
+/// The root of a node in a forest of parts.
+pub(super) fn root(parent: &mut [usize], mut node: usize) -> usize {
     while parent[node] != node {
         parent[node] = parent[parent[node]];
         node = parent[node];
@@ -401,7 +331,8 @@ fn root(parent: &mut [usize], mut node: usize) -> usize {
     node
 }
 
-fn join(parent: &mut [usize], a: usize, b: usize) {
+/// Makes the parts of two nodes one.
+pub(super) fn join(parent: &mut [usize], a: usize, b: usize) {
     let (a, b) = (root(parent, a), root(parent, b));
     parent[a] = b;
 }

@@ -1,11 +1,18 @@
 //! What the operating system asks of the process.
 
 use std::io;
+use std::time::{Duration, Instant};
+
+/// The same signal once more within this time is no second request: `timeout`, and shells and supervisors like it, send it to
+/// the process and then to the process's group. A guess, far below what a person means by twice.
+const ECHO: Duration = Duration::from_millis(200);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Signal {
-    /// SIGTERM or SIGINT.
-    Stop,
+    /// SIGTERM: stop.
+    Terminate,
+    /// SIGINT: stop.
+    Interrupt,
     /// SIGHUP.
     Reload,
 }
@@ -33,8 +40,8 @@ mod system {
 
         pub(in super::super) async fn next(&mut self) -> Signal {
             tokio::select! {
-                _ = self.terminate.recv() => Signal::Stop,
-                _ = self.interrupt.recv() => Signal::Stop,
+                _ = self.terminate.recv() => Signal::Terminate,
+                _ = self.interrupt.recv() => Signal::Interrupt,
                 _ = self.hangup.recv() => Signal::Reload,
             }
         }
@@ -55,7 +62,7 @@ mod system {
 
         pub(in super::super) async fn next(&mut self) -> Signal {
             let _ = tokio::signal::ctrl_c().await;
-            Signal::Stop
+            Signal::Interrupt
         }
     }
 }
@@ -63,8 +70,15 @@ mod system {
 pub(super) use system::Signals;
 
 impl Signals {
-    /// The next request to stop.
-    pub(super) async fn stop(&mut self) {
-        while self.next().await != Signal::Stop {}
+    /// A request to stop after the one that was heard `first`, if any.
+    pub(super) async fn again(&mut self, first: Option<Signal>) {
+        let since = Instant::now();
+        loop {
+            let signal = self.next().await;
+            let echo = first == Some(signal) && since.elapsed() < ECHO;
+            if signal != Signal::Reload && !echo {
+                return;
+            }
+        }
     }
 }

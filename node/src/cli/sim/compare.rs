@@ -16,8 +16,10 @@ use crate::sim::compare;
 Examples:
   vouchsafe sim compare before/ after/
   vouchsafe sim compare baseline.json sim-suite --check
+  vouchsafe sim compare baseline.json sim-suite --worse
 
-`more than by chance`: the 95 % intervals of the two sides do not touch.")]
+`more than by chance`: the 95 % intervals of the two sides do not touch.
+`worse than tolerated`: docs/SIMULATOR.md says what is tolerated of which figure.")]
 pub(super) struct Compare {
     /// What to compare with
     #[arg(value_name = "BASELINE")]
@@ -34,6 +36,9 @@ pub(super) struct Compare {
     /// Fail when a figure changed more than by chance
     #[arg(long)]
     check: bool,
+    /// Fail when a figure got worse than is tolerated, is not measured any more, or is of another world
+    #[arg(long)]
+    worse: bool,
 }
 
 impl Compare {
@@ -53,6 +58,10 @@ impl Compare {
         let apart = changes.iter().filter(|change| change.is_apart()).count();
         if self.check && apart > 0 {
             bail!("{apart} figures changed more than by chance");
+        }
+        let objections = compare::objections(&changes);
+        if self.worse && !objections.is_empty() {
+            bail!("{}", objections.join("; "));
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! `vouchsafe sim`
 
+mod classics;
 mod compare;
 mod list;
 mod run;
@@ -48,6 +49,7 @@ enum Command {
     List(list::List),
     Suite(suite::Suite),
     Compare(compare::Compare),
+    Classics(classics::Classics),
     #[command(hide = true)]
     Worker(worker::Worker),
 }
@@ -58,6 +60,7 @@ impl Sim {
             (Some(Command::List(command)), _) => command.run(),
             (Some(Command::Suite(command)), _) => command.run(),
             (Some(Command::Compare(command)), _) => command.run(),
+            (Some(Command::Classics(command)), _) => command.run(),
             (Some(Command::Worker(command)), _) => command.run(),
             (None, Some(run)) => run.run(),
             // The parser asks for one of them.

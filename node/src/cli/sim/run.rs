@@ -1,5 +1,6 @@
 //! `vouchsafe sim SCENARIO`
 
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
@@ -74,6 +75,12 @@ impl Run {
             outcomes: outcomes?,
             command: sim::command(&self.scenario, choice, (self.seed, seeds.len())),
         };
+        for outcome in &run.outcomes {
+            for violation in &outcome.violations {
+                // A reader of stderr that is gone does not stop the run.
+                let _ = writeln!(io::stderr(), "seed {}: {violation}", outcome.seed);
+            }
+        }
         let summary = Summary::new(&run);
         // What took long to find out is told before anything else can go wrong.
         if self.json {

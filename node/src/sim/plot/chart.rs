@@ -102,7 +102,7 @@ fn moments(scenario: &Scenario) -> Vec<Moment> {
     let events = scenario.events.iter().map(|event| Moment {
         at_s: event.at_s,
         text: match &event.what {
-            Happening::Crash { fraction } => {
+            Happening::Crash { fraction } | Happening::CrashInCommit { fraction } => {
                 format!("{} % crash", numbers::figure(fraction * 100.0))
             }
             Happening::Restart => "restart".to_owned(),

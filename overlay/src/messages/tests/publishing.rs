@@ -126,12 +126,10 @@ fn publishes_that_wait_are_capped_by_count_and_bytes() {
         ..Config::default()
     };
     let mut node = Node::ready(config);
-    assert!(
-        !node.messages.ready_to_publish(),
-        "never room for the largest"
-    );
+    assert!(node.messages.ready_to_publish(), "for one there is room");
     for token in 1..=5 {
         node.publish(token, vec![bytes(10)]);
+        assert!(!node.messages.ready_to_publish(), "not beside another");
     }
     assert_eq!(node.published().len(), 2);
     node.store();
@@ -140,9 +138,13 @@ fn publishes_that_wait_are_capped_by_count_and_bytes() {
     node.publish(7, vec![bytes(500)]);
     assert_eq!(error(&mut node), PublishError::Busy);
     node.store();
-    node.publish(8, vec![bytes(900)]);
+    node.publish(8, vec![bytes(2000)]);
     node.store();
-    assert_eq!(node.published().len(), 2);
+    assert_eq!(
+        node.published().len(),
+        2,
+        "larger than the bound, but alone"
+    );
     assert!(node.messages.publishes.is_idle());
 }
 

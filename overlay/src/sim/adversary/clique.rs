@@ -1,6 +1,6 @@
 //! What hostile nodes know in common.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 
 use crypto::{Identity, NetworkId, PeerId, Signed};
@@ -10,14 +10,14 @@ use rand::rngs::ChaCha12Rng;
 use crate::input::Now;
 use crate::sim::talk::record_of;
 use crate::sim::world::streams::{Purpose, WORLD, stream};
-use crate::wire::{ListItem, PeerRecord, RECORD_REISSUE_S};
+use crate::wire::{ListItem, PeerRecord};
 
 /// Honest peers remembered.
 const MAX_TARGETS: usize = 200_000;
-/// Old records of others kept for replay.
-const MAX_OLD: usize = 4096;
-/// Identities made up.
-const INVENTED: usize = 2048;
+/// Records of others kept, new ones and old ones.
+const MAX_RECORDS: usize = 4096;
+/// Identities made up at most.
+const MAX_INVENTED: usize = 2048;
 
 /// What hostile nodes know in common.
 #[derive(Clone, Debug)]
@@ -29,24 +29,29 @@ pub struct Clique {
     pub(super) own: Vec<ListItem>,
     /// Records of made-up identities.
     pub(super) invented: Vec<ListItem>,
-    /// Records of honest nodes as they were first seen.
+    /// Records of honest nodes from before the world began.
     pub(super) old: Vec<ListItem>,
+    /// The newest records of honest nodes, those of the first targets.
+    pub(super) latest: Vec<ListItem>,
     /// Honest nodes and where they are.
     pub(super) targets: Vec<(PeerId, SocketAddr)>,
-    known: BTreeSet<PeerId>,
+    /// Which target a peer is.
+    known: BTreeMap<[u8; 32], usize>,
     /// Whom the attack is aimed at; all, if empty.
     pub(super) victims: Vec<(PeerId, SocketAddr)>,
     made_up: Vec<(Identity, SocketAddr)>,
     signed_unix_s: u64,
+    renewed_every_s: u64,
 }
 
 impl Clique {
-    /// The clique of these members, aimed at `victims`.
+    /// The clique of these members, aimed at `victims`; they sign their records anew every `renewed_every_s` seconds.
     #[must_use]
     pub fn new(
         network: NetworkId,
         members: Vec<(Identity, SocketAddr)>,
         victims: Vec<(PeerId, SocketAddr)>,
+        renewed_every_s: u64,
     ) -> Self {
         Self {
             network,
@@ -55,41 +60,53 @@ impl Clique {
             own: Vec::new(),
             invented: Vec::new(),
             old: Vec::new(),
+            latest: Vec::new(),
             targets: Vec::new(),
-            known: BTreeSet::new(),
+            known: BTreeMap::new(),
             victims,
             made_up: Vec::new(),
             signed_unix_s: 0,
+            renewed_every_s,
         }
     }
 
-    /// Makes up identities: at the victims' addresses if `at_victims`, else at addresses where nobody is.
-    pub fn invent(&mut self, seed: u64, at_victims: bool) {
+    /// Makes up so many identities: at the victims' addresses if `at_victims`, else at addresses where nobody is.
+    pub fn invent(&mut self, seed: u64, count: usize, at_victims: bool) {
         let mut rng: ChaCha12Rng = stream(seed, WORLD, Purpose::Invented);
-        self.made_up = (0..INVENTED)
+        self.made_up = (0..count.min(MAX_INVENTED))
             .map(|_| {
                 let mut key = [0; 32];
                 rng.fill(&mut key);
+                let nowhere = (
+                    Ipv4Addr::new(
+                        rng.random_range(20..90),
+                        rng.random(),
+                        rng.random(),
+                        rng.random(),
+                    ),
+                    9,
+                );
                 let addr = if at_victims && !self.victims.is_empty() {
                     self.victims[rng.random_range(0..self.victims.len())].1
                 } else {
-                    Self::nowhere(&mut rng)
+                    nowhere.into()
                 };
                 (Identity::from_seed(&key), addr)
             })
             .collect();
     }
 
-    /// An address where nobody is.
-    pub(super) fn nowhere(rng: &mut ChaCha12Rng) -> SocketAddr {
-        let (first, rest) = (rng.random_range(20..90), rng.random::<[u8; 3]>());
-        (Ipv4Addr::new(first, rest[0], rest[1], rest[2]), 9).into()
+    /// Takes in records that others signed in the past.
+    pub fn remember(&mut self, old: impl IntoIterator<Item = Signed<PeerRecord>>) {
+        let room = MAX_RECORDS.saturating_sub(self.old.len());
+        let items = old.into_iter().map(|record| ListItem { record, proven: 1 });
+        self.old.extend(items.take(room));
     }
 
     /// Signs the records anew when it is time.
     pub fn renew(&mut self, now: Now) {
         let unix_s = now.unix_ms / 1000;
-        if !self.own.is_empty() && self.signed_unix_s + RECORD_REISSUE_S > unix_s {
+        if !self.own.is_empty() && self.signed_unix_s + self.renewed_every_s > unix_s {
             return;
         }
         self.signed_unix_s = unix_s;
@@ -105,24 +122,29 @@ impl Clique {
     /// Takes in what a member heard.
     pub fn learn(&mut self, heard: impl IntoIterator<Item = Signed<PeerRecord>>) {
         for record in heard {
-            if self.targets.len() >= MAX_TARGETS {
-                return;
-            }
-            // Most are known, and to check a key is dear.
-            let id = &record.value.id;
-            if self.ids.contains(id) || self.known.contains(id) {
-                continue;
-            }
             let Some((_, addr)) = record.value.addrs().next() else {
                 continue;
             };
-            let Ok(peer) = PeerId::from_bytes(id) else {
+            if let Some(at) = self.known.get(&record.value.id) {
+                if let Some(item) = self.latest.get_mut(*at)
+                    && item.record.value.version < record.value.version
+                {
+                    item.record = record;
+                    self.targets[*at].1 = addr;
+                }
+                continue;
+            }
+            if self.ids.contains(&record.value.id) || self.targets.len() >= MAX_TARGETS {
+                continue;
+            }
+            // Last, since to check a key is dear.
+            let Ok(peer) = PeerId::from_bytes(&record.value.id) else {
                 continue;
             };
-            self.known.insert(peer);
+            self.known.insert(record.value.id, self.targets.len());
             self.targets.push((peer, addr));
-            if self.old.len() < MAX_OLD {
-                self.old.push(ListItem { record, proven: 1 });
+            if self.latest.len() < MAX_RECORDS {
+                self.latest.push(ListItem { record, proven: 1 });
             }
         }
     }

@@ -7,18 +7,17 @@ use std::time::{Duration, Instant};
 use crypto::{PeerId, Signed};
 use rand::RngExt as _;
 use rand::rngs::ChaCha12Rng;
+use rand::seq::index::sample;
 
 use super::Clique;
 use crate::action::Action;
-use crate::input::{Input, LinkId, Now};
+use crate::input::{Input, Now};
 use crate::neighbors::Code;
 use crate::sim::scenario::Adversary;
 use crate::sim::talk::{Said, Talk};
 use crate::sim::world::Actor;
 use crate::wire::{ListItem, MAX_LIST, PeerRecord, Purpose};
 
-/// Records handed on with a call.
-const PUSH: usize = 8;
 /// Links kept as a neighbor, beside those that others asked for.
 const KEPT: usize = 64;
 /// One call in so many asks to become a neighbor.
@@ -37,6 +36,8 @@ pub struct Plan {
     pub period: Duration,
     /// It behaves until then.
     pub from: Instant,
+    /// Records handed on with a call.
+    pub push: usize,
 }
 
 /// One hostile node.
@@ -105,15 +106,15 @@ impl Puppet {
         let want = want.min(MAX_LIST);
         let clique = self.clique.clone();
         match self.attack(now) {
-            Adversary::Refuse | Adversary::FakeCallers => Vec::new(),
+            Adversary::Refuse => Vec::new(),
             Adversary::Replay => self.draw(&clique.old, want),
             Adversary::AddressPoison | Adversary::Invent => self.draw(&clique.invented, want),
             // Good manners: what it knows, in the proportion in which it knows it.
             Adversary::Honest => {
-                let (own, old) = (clique.own.len(), clique.old.len());
-                let mine = want * own / (own + old).max(1);
+                let (own, others) = (clique.own.len(), clique.latest.len());
+                let mine = want * own / (own + others).max(1);
                 let mut list = self.draw(&clique.own, mine);
-                list.extend(self.draw(&clique.old, want - mine));
+                list.extend(self.draw(&clique.latest, want - mine));
                 list
             }
             Adversary::Flood
@@ -124,15 +125,10 @@ impl Puppet {
         }
     }
 
+    /// So many of them in random order.
     fn draw(&mut self, from: &[ListItem], want: usize) -> Vec<ListItem> {
-        if from.len() <= want {
-            return from.to_vec();
-        }
-        let mut taken = std::collections::BTreeSet::new();
-        while taken.len() < want {
-            taken.insert(self.rng.random_range(0..from.len()));
-        }
-        taken.into_iter().map(|index| from[index].clone()).collect()
+        let drawn = sample(&mut self.rng, from.len(), want.min(from.len()));
+        drawn.into_iter().map(|at| from[at].clone()).collect()
     }
 
     fn call(&mut self, now: Now) {
@@ -143,15 +139,12 @@ impl Puppet {
         };
         let target = target.or_else(|| pick(&self.contacts, &mut self.rng));
         let force = match attack {
-            Adversary::Honest | Adversary::Lie | Adversary::SilentBias => 1.0,
-            _ => self.plan.force,
+            Adversary::Flood | Adversary::Targeted => self.plan.force,
+            _ => 1.0,
         };
         let wait = self.plan.period.div_f64(force.max(1e-3));
         self.next_call = now.mono + wait.mul_f64(self.rng.random_range(0.5..1.5));
         let Some((peer, addr)) = target else { return };
-        if attack == Adversary::FakeCallers {
-            self.talk.claim(Clique::nowhere(&mut self.rng));
-        }
         let kept = self
             .talk
             .partners
@@ -171,10 +164,10 @@ impl Puppet {
 
     fn said(&mut self, said: Said, now: Now) {
         match said {
-            Said::Opened { link, record } => {
+            Said::Opened { link, record, .. } => {
                 self.hear(&record);
-                if self.is_ours(link) {
-                    let push = self.list(PUSH, now);
+                if self.talk.is_ours(link) {
+                    let push = self.list(self.plan.push, now);
                     let want = MAX_LIST as u8;
                     self.talk.ask(link, want, push, now);
                 }
@@ -199,14 +192,8 @@ impl Puppet {
                     self.talk.close(link, Code::Idle);
                 }
             }
+            Said::Failed { .. } | Said::Closed { .. } => {}
         }
-    }
-
-    fn is_ours(&self, link: LinkId) -> bool {
-        self.talk
-            .partners
-            .get(&link)
-            .is_some_and(|partner| partner.ours)
     }
 }
 

@@ -33,7 +33,7 @@ pub struct Row {
 }
 
 impl Row {
-    fn new(name: String, values: &[f64], source: &str) -> Self {
+    pub(super) fn new(name: String, values: &[f64], source: &str) -> Self {
         let error = sample_variance(values).map(|v| (v / values.len() as f64).sqrt());
         Self {
             name,
@@ -47,24 +47,24 @@ impl Row {
     }
 
     /// A published value, and how far from it is still taken as the same.
-    fn near(mut self, published: f64, within: f64) -> Self {
+    pub(super) fn near(mut self, published: f64, within: f64) -> Self {
         self.published = Some(published);
         self.least = Some(published - within);
         self.most = Some(published + within);
         self
     }
 
-    fn least(mut self, least: f64) -> Self {
+    pub(super) fn least(mut self, least: f64) -> Self {
         self.least = Some(least);
         self
     }
 
-    fn most(mut self, most: f64) -> Self {
+    pub(super) fn most(mut self, most: f64) -> Self {
         self.most = Some(most);
         self
     }
 
-    fn published(mut self, published: f64) -> Self {
+    pub(super) fn published(mut self, published: f64) -> Self {
         self.published = Some(published);
         self
     }

@@ -1,15 +1,23 @@
-//! The classics of gossip in idealised rounds, for comparison: published results are reproduced with them before ours are believed.
+//! The classics of gossip, for comparison: published results are reproduced with them before ours are believed.
 //!
-//! Nothing here is part of a node. The shuffling protocols ([`cyclon`], [`framework`]) are plain state without a world, so that they can
-//! be players in a simulated one too; [`ideal`] runs them, and ranked slots, in synchronous rounds without loss or delay;
-//! [`figures`] puts what comes out beside what was published.
+//! Nothing here is part of a node. The shuffling protocols ([`cyclon`], [`framework`]) are plain state without a world; [`ideal`] runs them,
+//! and ranked slots, in synchronous rounds without loss or delay; [`figures`] puts what comes out beside what was published. In a
+//! simulated world they are players on the node's own wire: `shuffler` runs the shuffling protocols, `naive_cap` ranked slots with an obvious
+//! limit on callers. [`in_world`] has their figures there, with the node beside them; [`attacks`] shows of each attack of the simulator which of them it breaks.
 
+pub mod attacks;
 pub mod cyclon;
-
+mod descriptors;
 pub mod figures;
 pub mod framework;
 pub mod ideal;
+pub mod in_world;
+mod naive_cap;
 pub mod rumour;
+mod shuffler;
+
+pub(super) use naive_cap::NaiveCap;
+pub(super) use shuffler::{Rules, Shuffler};
 
 use rand::Rng as _;
 use rand::rngs::ChaCha12Rng;

@@ -2,17 +2,15 @@
 
 use rand::RngExt as _;
 
+use super::cost::{CLOSE, HANDSHAKE, SILENT_DIAL};
 use super::end::End;
 use super::event::{Event, Sink, Syn, What};
-use super::ground::{DIAL_TIMEOUT, Ground, HANDSHAKE, IDLE_TIMEOUT, SILENT_DIAL};
+use super::ground::{DIAL_TIMEOUT, Ground, IDLE_TIMEOUT};
 use super::host::Host;
 use super::time::Time;
 use crate::action::Target;
 use crate::input::{DialError, DialId, Input, LinkId, Lost};
 use crypto::PeerId;
-
-/// A packet that closes a connection, bytes on the wire.
-const PACKET_CLOSE: usize = 28 + 13 + 16 + 6;
 
 impl Host {
     pub(super) fn dial(
@@ -66,21 +64,21 @@ impl Host {
 
     /// Somebody dials this host.
     pub(super) fn accept(&mut self, syn: Syn, now: Time, ground: &Ground, sink: &mut Sink<'_>) {
-        let delay = ground.delay_us(self.index, syn.from, &mut self.path);
-        let failed = |reason| What::DialFailed {
-            start: syn.from_start,
-            dial: syn.dial,
-            reason,
-        };
         let answers = self.player.is_some() && !self.who.undialable;
         if !answers || !ground.reaches(self.index, syn.from) {
-            let at = Time(now.0 + delay).max(Time(now.0).after(DIAL_TIMEOUT));
-            return self.post(syn.from, failed(DialError::Unreachable), at, sink);
+            return self.ignore(&syn, now, sink);
         }
         self.traffic.into += HANDSHAKE.0 as u64;
         self.traffic.out += HANDSHAKE.1 as u64;
+        let delay = ground.delay_us(self.index, syn.from, &mut self.path);
+        self.dialed.all += 1;
         if self.id() != syn.wants {
-            let what = failed(DialError::WrongIdentity);
+            self.dialed.astray += 1;
+            let what = What::DialFailed {
+                start: syn.from_start,
+                dial: syn.dial,
+                reason: DialError::WrongIdentity,
+            };
             return self.post(syn.from, what, Time(now.0 + delay), sink);
         }
         self.next_link += 1;
@@ -109,6 +107,16 @@ impl Host {
         self.later(rtt, What::Established { link }, now, sink);
     }
 
+    /// Whoever dials hears nothing until it gives up.
+    pub(super) fn ignore(&mut self, syn: &Syn, now: Time, sink: &mut Sink<'_>) {
+        let what = What::DialFailed {
+            start: syn.from_start,
+            dial: syn.dial,
+            reason: DialError::Unreachable,
+        };
+        self.post(syn.from, what, now.after(DIAL_TIMEOUT), sink);
+    }
+
     /// Tells the core of an inbound connection, unless it knows.
     pub(super) fn announce(
         &mut self,
@@ -131,6 +139,38 @@ impl Host {
             rtt: ground.round_trip(self.index, end.host),
         };
         self.tell(input, now, ground, sink);
+    }
+
+    /// The player closes a connection, after everything it sent on it before.
+    pub(super) fn close(
+        &mut self,
+        link: LinkId,
+        code: u32,
+        now: Time,
+        ground: &Ground,
+        sink: &mut Sink<'_>,
+    ) {
+        if let Some(end) = self.ends.get(&link) {
+            let (host, far) = (end.host, end.far);
+            self.lose(link, Lost::ClosedByUs, now, ground, sink);
+            self.cut_far(host, far, Lost::ClosedByPeer(code), now, ground, sink);
+        }
+    }
+
+    /// The other end closed a connection, or nothing came on it for too long.
+    pub(super) fn cut(
+        &mut self,
+        link: LinkId,
+        reason: Lost,
+        now: Time,
+        ground: &Ground,
+        sink: &mut Sink<'_>,
+    ) {
+        if reason != Lost::TimedOut && self.ends.contains_key(&link) {
+            self.traffic.into += CLOSE.0 as u64;
+            self.traffic.out += CLOSE.1 as u64;
+        }
+        self.lose(link, reason, now, ground, sink);
     }
 
     /// A connection is gone at this end.
@@ -164,13 +204,14 @@ impl Host {
         ground: &Ground,
         sink: &mut Sink<'_>,
     ) {
-        self.traffic.out += PACKET_CLOSE as u64;
-        let at = if ground.reaches(self.index, host) {
+        self.traffic.out += CLOSE.0 as u64;
+        let (at, reason) = if ground.reaches(self.index, host) {
+            self.traffic.into += CLOSE.1 as u64;
             let delay = ground.delay_us(self.index, host, &mut self.path);
             // Jitter must not let the close overtake frames: twice the way covers it.
-            Time(now.0 + 2 * delay)
+            (Time(now.0 + 2 * delay), reason)
         } else {
-            now.after(IDLE_TIMEOUT)
+            (now.after(IDLE_TIMEOUT), Lost::TimedOut)
         };
         self.post(host, What::Cut { link: far, reason }, at, sink);
     }

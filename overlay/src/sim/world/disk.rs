@@ -66,7 +66,10 @@ impl Disk {
             Row::Peer(PeerRow::Banned {
                 peer,
                 until_unix_ms,
-            }) => disk.bans.push((peer, until_unix_ms)),
+            }) => {
+                disk.bans.retain(|(other, _)| *other != peer);
+                disk.bans.push((peer, until_unix_ms));
+            }
             Row::Peer(PeerRow::Unbanned(peer)) => disk.bans.retain(|(other, _)| *other != peer),
         }
     }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use rand::RngExt as _;
 
+use super::cost::PACKET;
 use super::event::{Sink, What};
-use super::ground::{Ground, PACKET};
+use super::ground::Ground;
 use super::host::Host;
 use super::time::Time;
 use crate::input::{Input, Lane, LinkId};
@@ -21,7 +22,7 @@ impl Host {
         ground: &Ground,
         sink: &mut Sink<'_>,
     ) {
-        let Some(end) = self.ends.get_mut(&link) else {
+        let Some(end) = self.ends.get_mut(&link).filter(|end| !end.closing) else {
             return;
         };
         let size = bytes.len() + crate::cx::FRAME_OVERHEAD;

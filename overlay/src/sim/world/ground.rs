@@ -20,18 +20,6 @@ pub const START_UNIX_MS: u64 = 1_767_225_600_000;
 pub(super) const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection on which nothing can arrive is dead after this long, as in the node's transport.
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
-/// The dialler of a connection that is idle sends something this often, as in the node's transport.
-pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(7);
-/// Payload of frames in one packet, bytes: 1,200 bytes of UDP payload, less QUIC's header and tag.
-pub(super) const PACKET: usize = 1160;
-/// What each packet adds, bytes: IPv4 and UDP headers 28, QUIC short header 13 and tag 16, a stream frame's header 6.
-pub(super) const PACKET_OVERHEAD: usize = 63;
-/// An acknowledgement that travels alone, bytes on the wire.
-pub(super) const ACK: usize = 28 + 13 + 16 + 8;
-/// What a handshake costs, bytes on the wire: sent by the dialler, and by the acceptor; both ends send a certificate.
-pub(super) const HANDSHAKE: (usize, usize) = (3_000, 2_900);
-/// A dial that nothing answers: three first packets of 1,200 bytes, and headers.
-pub(super) const SILENT_DIAL: usize = 3 * 1_228;
 
 /// Who cannot reach whom.
 #[derive(Clone, Debug)]

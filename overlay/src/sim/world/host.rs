@@ -2,26 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::Duration;
 
-use crypto::{Identity, PeerId};
+use crypto::{EntryId, Identity, PeerId};
 use rand::rngs::ChaCha12Rng;
 
+use super::cost::HANDSHAKE;
 use super::disk::Disk;
 use super::end::End;
-use super::event::{Causes, Event, Sink, What};
-use super::ground::{Ground, HANDSHAKE};
+use super::event::{Causes, Sink, What};
+use super::ground::{DIAL_TIMEOUT, Ground};
 use super::player::Player;
 use super::streams::{Purpose, stream};
 use super::time::Time;
 use super::uplink::Uplink;
-use crate::action::{Action, Event as News, Key as RowKey, Row};
+use crate::action::{Receipt, Row};
 use crate::input::{Input, LinkId, Lost, Token};
-
-/// Rows are durable after this long: one group commit.
-const COMMIT: Duration = Duration::from_millis(5);
-/// Reading a row takes this long.
-const LOAD: Duration = Duration::from_millis(1);
+use crate::sim::invariants::Guard;
 
 /// What a host sent and received on the wire, bytes with all headers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,6 +28,15 @@ pub struct Traffic {
     pub into: u64,
     /// Bytes of frames handed to lanes.
     pub frames_out: u64,
+}
+
+/// Dials that arrived at a host while it was up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dialed {
+    /// All of them.
+    pub all: u64,
+    /// Of these, dials that wanted somebody else.
+    pub astray: u64,
 }
 
 /// Who a host is for the whole run.
@@ -47,6 +52,26 @@ pub struct Who {
     pub undialable: bool,
 }
 
+/// One entry as an application got it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delivered {
+    /// When.
+    pub at: Time,
+    /// In which start of the host.
+    pub start: u32,
+    /// Which.
+    pub entry: EntryId,
+}
+
+/// How a host dies that is to die while rows are on their way to its disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doom {
+    /// Nothing of the commit is on the disk.
+    Before,
+    /// All of it is, but the node never hears so.
+    After,
+}
+
 /// One machine.
 #[derive(Debug)]
 pub struct Host {
@@ -59,17 +84,22 @@ pub struct Host {
     pub(super) disk: Disk,
     pub(super) ends: BTreeMap<LinkId, End>,
     pub(super) traffic: Traffic,
-    pub(super) deliveries: Vec<(Time, crypto::EntryId)>,
-    pub(super) delivered: u64,
+    pub(super) dialed: Dialed,
+    pub(super) deliveries: Vec<Delivered>,
+    pub(super) receipts: Vec<(Time, Receipt)>,
     pub(super) hash: u64,
     pub(super) handled: u64,
     pub(super) causes: Causes,
     /// Everything waits until then.
-    pub(super) stalled_until: Option<Time>,
+    stalled_until: Option<Time>,
     backlog: Vec<What>,
+    pub(super) doom: Option<Doom>,
+    died_at: Option<Time>,
+    woke_at: Option<Time>,
+    pub(super) guard: Guard,
     pub(super) next_link: u64,
-    timer: Option<Time>,
-    rows: Vec<(Token, Row)>,
+    pub(super) timer: Option<Time>,
+    pub(super) rows: Vec<(Token, Row)>,
     pub(super) uplink: Uplink,
     pub(super) path: ChaCha12Rng,
 }
@@ -85,13 +115,18 @@ impl Host {
             disk: Disk::new(keep_peers),
             ends: BTreeMap::new(),
             traffic: Traffic::default(),
+            dialed: Dialed::default(),
             deliveries: Vec::new(),
-            delivered: 0,
+            receipts: Vec::new(),
             hash: 0,
             handled: 0,
             causes: Causes::new(index),
             stalled_until: None,
             backlog: Vec::new(),
+            doom: None,
+            died_at: None,
+            woke_at: None,
+            guard: Guard::default(),
             next_link: 0,
             timer: None,
             rows: Vec::new(),
@@ -157,16 +192,40 @@ impl Host {
         self.traffic
     }
 
-    /// Entries delivered to its application, over all starts.
+    /// Dials that arrived so far.
     #[must_use]
-    pub const fn delivered(&self) -> u64 {
-        self.delivered
+    pub const fn dialed(&self) -> Dialed {
+        self.dialed
     }
 
-    /// When which entry was delivered, over all starts.
+    /// What was delivered to its application, over all starts.
     #[must_use]
-    pub fn deliveries(&self) -> &[(Time, crypto::EntryId)] {
+    pub fn deliveries(&self) -> &[Delivered] {
         &self.deliveries
+    }
+
+    /// What its application was told to be durable of what it published, over all starts.
+    #[must_use]
+    pub fn receipts(&self) -> &[(Time, Receipt)] {
+        &self.receipts
+    }
+
+    /// Until when it stands still, if it does.
+    #[must_use]
+    pub const fn stalled_until(&self) -> Option<Time> {
+        self.stalled_until
+    }
+
+    /// When it last died, if it did.
+    #[must_use]
+    pub const fn died_at(&self) -> Option<Time> {
+        self.died_at
+    }
+
+    /// When it last moved again after it had stood still, if it did.
+    #[must_use]
+    pub const fn woke_at(&self) -> Option<Time> {
+        self.woke_at
     }
 
     /// Starts with a player; `now` is its first moment.
@@ -180,16 +239,22 @@ impl Host {
         self.starts += 1;
         self.started_at = now;
         self.player = Some(player);
+        let node = match &self.player {
+            Some(Player::Node(node)) if !self.who.hostile => Some(&**node),
+            _ => None,
+        };
+        self.guard.begin(node);
         self.tell(Input::Timeout, now, ground, sink);
     }
 
     /// Power off: what was not durable is gone, and nobody is told. The other ends notice by their idle timeout.
-    pub(super) fn crash(&mut self) -> Vec<(u32, LinkId)> {
-        self.player = None;
+    pub(super) fn crash(&mut self, now: Time) -> Vec<(u32, LinkId)> {
+        self.died_at = self.player.take().map(|_| now).or(self.died_at);
         self.rows.clear();
         self.timer = None;
         self.stalled_until = None;
         self.backlog.clear();
+        self.doom = None;
         self.uplink = Uplink::default();
         let ends = std::mem::take(&mut self.ends);
         ends.into_values().map(|end| (end.host, end.far)).collect()
@@ -197,10 +262,11 @@ impl Host {
 
     /// One event.
     pub(super) fn happen(&mut self, what: What, now: Time, ground: &Ground, sink: &mut Sink<'_>) {
-        if self.stalled_until.is_some() && !matches!(what, What::Resume) {
-            // What waits here is bounded by what others may send in the time of a stall.
-            self.backlog.push(what);
-            return;
+        if let Some(until) = self.stalled_until {
+            if until > now {
+                return self.put_off(what, until, now, sink);
+            }
+            self.resume(now, ground, sink);
         }
         match what {
             What::Wake => {
@@ -209,12 +275,8 @@ impl Host {
                     self.tell(Input::Timeout, now, ground, sink);
                 }
             }
-            What::Resume => {
-                self.stalled_until = None;
-                for what in std::mem::take(&mut self.backlog) {
-                    self.happen(what, now, ground, sink);
-                }
-            }
+            // It has resumed above.
+            What::Resume => {}
             What::Syn(syn) => self.accept(*syn, now, ground, sink),
             What::Connected {
                 start,
@@ -265,7 +327,7 @@ impl Host {
                     self.tell(Input::Frame { link, lane, bytes }, now, ground, sink);
                 }
             }
-            What::Cut { link, reason } => self.lose(link, reason, now, ground, sink),
+            What::Cut { link, reason } => self.cut(link, reason, now, ground, sink),
             What::IdleCut { link, split } => {
                 let blocked = |end: &End| {
                     !ground.reaches(self.index, end.host) || !ground.reaches(end.host, self.index)
@@ -289,127 +351,45 @@ impl Host {
         }
     }
 
-    /// Gives the player one input and carries out what comes of it.
-    pub(super) fn tell(&mut self, input: Input, now: Time, ground: &Ground, sink: &mut Sink<'_>) {
-        self.note(&input, now);
-        let Some(player) = self.player.as_mut() else {
-            return;
-        };
-        self.handled += 1;
-        player.handle(ground.now(now), input);
-        while let Some(action) = self.player.as_mut().and_then(Player::poll_action) {
-            self.execute(action, now, ground, sink);
-        }
-        let wake = self.player.as_ref().and_then(Player::next_timeout);
-        if let Some(wake) = wake {
-            let at = Time::default()
-                .after(wake.saturating_duration_since(ground.start))
-                // Deadlines are kept in nanoseconds: wake after, not before.
-                .after(Duration::from_micros(1))
-                .max(now);
-            if self.timer.is_none_or(|timer| at < timer) {
-                self.timer = Some(at);
-                let key = self.causes.at(at);
-                sink.push(
-                    key,
-                    Event {
-                        to: self.index,
-                        what: What::Wake,
-                    },
-                );
-            }
+    /// Stands still until then, and no longer.
+    pub(super) fn stall(&mut self, until: Time) {
+        self.stalled_until = Some(self.stalled_until.map_or(until, |held| held.max(until)));
+    }
+
+    /// Something happens to a host that stands still: it waits. Whoever dials does not wait for longer than for any other host.
+    fn put_off(&mut self, what: What, until: Time, now: Time, sink: &mut Sink<'_>) {
+        match what {
+            // Another stall goes on.
+            What::Resume => {}
+            What::Syn(syn) if until > now.after(DIAL_TIMEOUT) => self.ignore(&syn, now, sink),
+            // It is not kept here, for it must be answered even if the host dies.
+            What::Syn(_) => self.post(self.index, what, until, sink),
+            // What waits here is bounded by what others may send in the time of a stall.
+            _ => self.backlog.push(what),
         }
     }
 
-    /// Mixes an input into the hash of all that happened here.
-    fn note(&mut self, input: &Input, now: Time) {
-        let mut mix = |word: u64| {
-            self.hash = (self.hash ^ word)
-                .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-                .rotate_left(29);
-        };
-        mix(now.0);
-        match input {
-            Input::Frame { link, lane, bytes } => {
-                mix(link.0 ^ (*lane as u64) << 56);
-                mix(bytes.len() as u64);
-                for chunk in bytes.chunks(8) {
-                    let mut word = [0; 8];
-                    word[..chunk.len()].copy_from_slice(chunk);
-                    mix(u64::from_le_bytes(word));
-                }
-            }
-            Input::Connected { link, .. } => mix(1 << 40 ^ link.0),
-            Input::Disconnected { link, .. } => mix(2 << 40 ^ link.0),
-            Input::DialFailed { dial, .. } => mix(3 << 40 ^ dial.0),
-            Input::Lane { link, .. } => mix(4 << 40 ^ link.0),
-            Input::Persisted { token } => mix(5 << 40 ^ token.0),
-            Input::Loaded { token, .. } => mix(6 << 40 ^ token.0),
-            Input::Verdict { token, .. } => mix(7 << 40 ^ token.0),
-            Input::Command(_) => mix(8 << 40),
-            Input::Timeout => mix(9 << 40),
+    /// The stall is over.
+    fn resume(&mut self, now: Time, ground: &Ground, sink: &mut Sink<'_>) {
+        self.stalled_until = None;
+        self.woke_at = Some(now);
+        for what in std::mem::take(&mut self.backlog) {
+            self.happen(what, now, ground, sink);
         }
     }
 
-    fn execute(&mut self, action: Action, now: Time, ground: &Ground, sink: &mut Sink<'_>) {
-        match action {
-            Action::Send { link, lane, bytes } => self.send(link, lane, bytes, now, ground, sink),
-            Action::Dial { dial, peer, target } => {
-                self.dial(dial, peer, target, now, ground, sink);
-            }
-            Action::Close { link, code } => {
-                if let Some(end) = self.ends.get(&link) {
-                    let (host, far) = (end.host, end.far);
-                    self.lose(link, Lost::ClosedByUs, now, ground, sink);
-                    self.cut_far(host, far, Lost::ClosedByPeer(code), now, ground, sink);
-                }
-            }
-            Action::Persist { token, row } => {
-                if self.rows.is_empty() {
-                    let start = self.starts;
-                    self.later(COMMIT, What::Commit { start }, now, sink);
-                }
-                self.rows.push((token, row));
-            }
-            Action::Load {
-                token,
-                key: RowKey::Message(id),
-            } => {
-                let row = self.disk.body(&id).cloned().map(Row::Message);
-                self.answer(LOAD, Input::Loaded { token, row }, now, sink);
-            }
-            Action::Emit(News::Delivered(delivery)) => {
-                self.delivered += 1;
-                self.deliveries.push((now, delivery.id));
-            }
-            Action::Emit(_) => {}
+    /// Its application asks for something.
+    pub(super) fn ask(&mut self, input: Input, now: Time, ground: &Ground, sink: &mut Sink<'_>) {
+        if self.stalled_until.is_some() {
+            let (start, input) = (self.starts, Box::new(input));
+            self.backlog.push(What::Answer { start, input });
+        } else {
+            self.tell(input, now, ground, sink);
         }
     }
 
-    pub(super) fn later(&mut self, delay: Duration, what: What, now: Time, sink: &mut Sink<'_>) {
-        let key = self.causes.at(now.after(delay));
-        sink.push(
-            key,
-            Event {
-                to: self.index,
-                what,
-            },
-        );
-    }
-
-    pub(super) fn answer(&mut self, delay: Duration, input: Input, now: Time, sink: &mut Sink<'_>) {
-        let (start, input) = (self.starts, Box::new(input));
-        self.later(delay, What::Answer { start, input }, now, sink);
-    }
-
-    pub(super) fn commit(&mut self, now: Time, ground: &Ground, sink: &mut Sink<'_>) {
-        let Some((token, _)) = self.rows.last() else {
-            return;
-        };
-        let token = *token;
-        for (_, row) in std::mem::take(&mut self.rows) {
-            self.disk.apply(row);
-        }
-        self.tell(Input::Persisted { token }, now, ground, sink);
+    /// Dies with the next rows that are on their way to its disk, or not after all.
+    pub(super) fn doom(&mut self, doom: Option<Doom>) {
+        self.doom = doom;
     }
 }

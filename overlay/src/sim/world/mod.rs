@@ -4,6 +4,7 @@
 //! see `shard`. Faults act between windows, on the world as a whole.
 
 mod connections;
+pub mod cost;
 mod disk;
 mod end;
 mod event;
@@ -12,7 +13,10 @@ mod ground;
 mod host;
 mod player;
 mod shard;
+mod step;
 pub mod streams;
+#[cfg(test)]
+mod tests;
 mod time;
 mod uplink;
 
@@ -23,8 +27,8 @@ use crypto::{NetworkId, PeerId, VerdictMemo};
 use rand::RngExt as _;
 
 pub use ground::START_UNIX_MS;
-pub use host::{Host, Traffic, Who};
-pub use player::{Actor, Player};
+pub use host::{Delivered, Dialed, Doom, Host, Traffic, Who};
+pub use player::{Actor, Known, Player};
 pub use time::Time;
 
 use event::{Causes, Event, Sink, What};
@@ -33,6 +37,7 @@ use shard::Shard;
 use streams::{Purpose, WORLD, stream};
 use time::Due;
 
+use super::invariants::Guard;
 use super::scenario::Scenario;
 use crate::input::{Input, LinkId, Lost, Now};
 use crate::restored::Restored;
@@ -46,6 +51,7 @@ pub struct World {
     time: Time,
     causes: Causes,
     splits: u32,
+    healed_at: Option<Time>,
     keep_peers: bool,
 }
 
@@ -74,6 +80,7 @@ impl World {
             time: Time::default(),
             causes: Causes::new(WORLD),
             splits: 0,
+            healed_at: None,
             keep_peers: scenario.restarts(),
         }
     }
@@ -88,6 +95,12 @@ impl World {
     #[must_use]
     pub fn now(&self) -> Now {
         self.ground.now(self.time)
+    }
+
+    /// What the clock showed then.
+    #[cfg(test)]
+    pub(in crate::sim) fn unix_ms_at(&self, time: Time) -> u64 {
+        self.ground.now(time).unix_ms
     }
 
     /// The seed of all streams.
@@ -179,11 +192,11 @@ impl World {
         });
     }
 
-    /// Gives a host's player an input, now.
+    /// Gives a host's player an input, now; one that stands still gets it when it moves again.
     pub fn tell(&mut self, index: usize, input: Input) {
         let time = self.time;
         self.with(index, |host, ground, sink| {
-            host.tell(input, time, ground, sink);
+            host.ask(input, time, ground, sink);
         });
     }
 
@@ -216,11 +229,17 @@ impl World {
 
     /// Power off, without a word: what was not durable is lost, and the other ends of its connections notice by their idle timeout.
     pub fn crash(&mut self, index: usize) {
-        let at = self.time.after(IDLE_TIMEOUT);
-        for (host, link) in self.host_mut(index).crash() {
+        let (now, at) = (self.time, self.time.after(IDLE_TIMEOUT));
+        for (host, link) in self.host_mut(index).crash(now) {
             let reason = Lost::TimedOut;
             self.schedule(host, What::Cut { link, reason }, at);
         }
+    }
+
+    /// The host dies when rows are on their way to its disk the next time: after `Persist` and before `Persisted`. `None` = not
+    /// after all.
+    pub fn doom(&mut self, index: usize, doom: Option<Doom>) {
+        self.host_mut(index).doom(doom);
     }
 
     /// The host stands still for a while; what reaches it waits. Connections die when it takes longer than their idle timeout.
@@ -230,7 +249,7 @@ impl World {
         if host.player.is_none() {
             return;
         }
-        host.stalled_until = Some(until);
+        host.stall(until);
         let number = host.index;
         if span > IDLE_TIMEOUT {
             let far: Vec<(u32, LinkId)> =
@@ -273,11 +292,46 @@ impl World {
             let split = number;
             self.schedule(host, What::IdleCut { link, split }, at);
         }
+        self.release();
     }
 
     /// Ends all splits; what waited on connections that still live is sent.
     pub fn heal(&mut self) {
-        self.ground.split = None;
+        if self.ground.split.take().is_some() {
+            self.healed_at = Some(self.time);
+        }
+        self.release();
+    }
+
+    /// Whether the network is split now.
+    #[must_use]
+    pub const fn is_split(&self) -> bool {
+        self.ground.split.is_some()
+    }
+
+    /// When the last split ended, if there was one.
+    #[must_use]
+    pub const fn healed_at(&self) -> Option<Time> {
+        self.healed_at
+    }
+
+    /// What the invariants keep about a host, after a look at everything.
+    pub(in crate::sim) fn guard_of(&mut self, index: usize) -> &mut Guard {
+        let host = self.host_mut(index);
+        if let Some(Player::Node(node)) = &host.player {
+            host.guard.look(node);
+        }
+        &mut host.guard
+    }
+
+    /// A disk that lost everything.
+    #[cfg(test)]
+    pub(in crate::sim) fn wipe(&mut self, index: usize) {
+        self.host_mut(index).disk = disk::Disk::new(true);
+    }
+
+    /// Sends what waits and is not blocked now.
+    fn release(&mut self) {
         let time = self.time;
         for index in 0..self.hosts {
             self.with(index, |host, ground, sink| host.release(time, ground, sink));

@@ -1,6 +1,7 @@
 //! Who sits at a host: the node itself, or somebody else who speaks through the same two doors.
 
 use std::fmt::Debug;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use crypto::PeerId;
@@ -8,6 +9,19 @@ use crypto::PeerId;
 use crate::action::Action;
 use crate::input::{Input, Now};
 use crate::overlay::Overlay;
+
+/// A peer that a player knows, as a measurement sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Whom.
+    pub peer: PeerId,
+    /// Where it would be dialled.
+    pub addr: SocketAddr,
+    /// How many slots of the view it holds, 1 or more.
+    pub slots: usize,
+    /// When the record behind it was issued, seconds since the Unix epoch; `None` for a first contact whose record has not come yet.
+    pub issued_unix_s: Option<u64>,
+}
 
 /// Somebody who is no node of ours but speaks the wire: a hostile node, or one that runs another algorithm.
 pub trait Actor: Debug + Send {
@@ -17,9 +31,13 @@ pub trait Actor: Debug + Send {
     fn poll_action(&mut self) -> Option<Action>;
     /// As [`Overlay::next_timeout`].
     fn next_timeout(&self) -> Option<Instant>;
-    /// Whom it would name as its view, for measurements.
-    fn view(&self) -> Vec<PeerId> {
+    /// Whom it has in its view.
+    fn view(&self) -> Vec<Known> {
         Vec::new()
+    }
+    /// Exchanges that it started and that were answered.
+    fn answered(&self) -> u64 {
+        0
     }
     /// To look inside, for whoever made it.
     fn as_any(&mut self) -> &mut dyn std::any::Any;
@@ -46,6 +64,37 @@ impl Player {
         match self {
             Self::Node(overlay) => overlay.poll_action(),
             Self::Other(actor) => actor.poll_action(),
+        }
+    }
+
+    /// Whom it has in its view, or memory.
+    #[must_use]
+    pub fn view(&self) -> Vec<Known> {
+        match self {
+            Self::Node(overlay) => {
+                let rooms = overlay.rooms();
+                let memory = rooms.view.memory();
+                let known = |(peer, addr)| Known {
+                    peer,
+                    addr,
+                    slots: memory.slots_of(&peer),
+                    issued_unix_s: rooms
+                        .book
+                        .record_of(&peer)
+                        .map(|record| record.issued_unix_s),
+                };
+                memory.members().map(known).collect()
+            }
+            Self::Other(actor) => actor.view(),
+        }
+    }
+
+    /// Exchanges that it started and that were answered, since its start.
+    #[must_use]
+    pub fn answered(&self) -> u64 {
+        match self {
+            Self::Node(overlay) => overlay.stats().sampling.answered,
+            Self::Other(actor) => actor.answered(),
         }
     }
 

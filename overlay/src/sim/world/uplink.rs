@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::ground::PACKET_OVERHEAD;
+use super::cost::PACKET_OVERHEAD;
 use crate::input::{Lane, LinkId};
 
 /// Frames that wait for the uplink, and the one that is on it.
@@ -63,7 +63,7 @@ mod tests {
     #[test]
     fn urgent_lanes_overtake() {
         let mut uplink = Uplink::default();
-        let frame = |n: u8| Bytes::copy_from_slice(&[n; 37]);
+        let frame = |n: u8| Bytes::copy_from_slice(&[n; 100 - PACKET_OVERHEAD]);
         let wait = uplink.push(LinkId(1), Lane::Bulk, frame(1), 100);
         assert_eq!(wait, Some(Duration::from_secs(1)));
         assert_eq!(uplink.push(LinkId(1), Lane::Bulk, frame(2), 100), None);

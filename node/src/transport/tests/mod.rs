@@ -1,0 +1,4 @@
+//! What crosses the wire.
+
+mod cost;
+mod path;
