@@ -16,10 +16,16 @@ use crate::wire::PeerRecord;
 pub(super) const MAX_PACES: usize = 1024;
 /// Calls one identity may save up. A guess: the fast start of a joiner who knows nobody else, for a few seconds.
 const BURST: f64 = 16.0;
-/// All answers: saved up, and per second. Guesses: 64 lists of 32 records are some 400 kB/s, the most that callers can draw.
+/// All answers: saved up, and per second. Guesses: at its shortest lists, a node that is called as often as that sends some 70 kB/s.
 const ANSWERS: (u64, u64) = (256, 64);
+/// Records given to callers, in lists as long as one's own: saved up, and per period of one's own. Where everybody keeps to the same
+/// period a node is called as often as it calls; the second list is for nodes that cannot be dialled, who call and are never called.
+/// Guesses both; what is saved up outlasts the fast start of a whole network.
+const LISTS: (f64, f64) = (512.0, 2.0);
+/// However often a node is called, a list has this many records, if it is asked for so many.
+pub(super) const SHORTEST: usize = 8;
 
-/// A token bucket whose rate follows the number of known peers.
+/// A token bucket whose rate follows the number of known peers, or the settings.
 #[derive(Clone, Copy, Debug)]
 struct Pace {
     credit: f64,
@@ -27,10 +33,14 @@ struct Pace {
 }
 
 impl Pace {
-    fn take(&mut self, capacity: f64, per_s: f64, now: Instant) -> bool {
+    fn earn(&mut self, capacity: f64, per_s: f64, now: Instant) {
         let gained = now.saturating_duration_since(self.at).as_secs_f64() * per_s;
         self.credit = (self.credit + gained).min(capacity);
         self.at = self.at.max(now);
+    }
+
+    fn take(&mut self, capacity: f64, per_s: f64, now: Instant) -> bool {
+        self.earn(capacity, per_s, now);
         let enough = self.credit >= 1.0;
         if enough {
             self.credit -= 1.0;
@@ -51,6 +61,8 @@ pub(super) struct Callers {
     closes: Option<Instant>,
     paces: BTreeMap<PeerId, Pace>,
     answers: TokenBucket,
+    /// Records that may be given, in lists.
+    lists: Pace,
 }
 
 impl std::fmt::Debug for Callers {
@@ -70,7 +82,23 @@ impl Callers {
             closes: None,
             paces: BTreeMap::new(),
             answers: TokenBucket::new(ANSWERS.0, ANSWERS.1, now),
+            lists: Pace {
+                credit: LISTS.0,
+                at: now,
+            },
         }
+    }
+
+    /// How many of the records that a caller wants it gets. Full lists while less than three quarters of what was saved up are spent,
+    /// shorter ones then: so a flood of calls draws few more bytes than honest callers do, and still nobody goes away empty.
+    pub(super) fn ration(&mut self, want: usize, config: &Config, now: Instant) -> usize {
+        let per_s = LISTS.1 / config.period.as_secs_f64().max(1e-3);
+        self.lists.earn(LISTS.0, per_s, now);
+        let part = (self.lists.credit * 4.0 / LISTS.0).min(1.0);
+        let given = ((want as f64 * part) as usize).max(SHORTEST.min(want));
+        self.lists.credit -= given as f64 / f64::from(config.list.max(1));
+        self.lists.credit = self.lists.credit.max(0.0);
+        given
     }
 
     /// Whether a call is answered with a list. The fewer peers we know, the more often each may call: a member of a network of

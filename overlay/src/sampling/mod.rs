@@ -61,6 +61,8 @@ crate::stats::counters! {
         calls,
         /// Calls answered with an empty list because the caller, or all callers, came too often.
         calls_refused,
+        /// Calls answered with a shorter list than was asked for, because callers came too often.
+        calls_rationed,
         /// Callers left out by the reservoir.
         callers_left_out,
         /// Callers not dialled back because they would win no slot.

@@ -85,11 +85,13 @@ impl Sampling {
         }
         self.absorb(book, cx);
         let want = usize::from(request.want).min(MAX_LIST);
-        let mut list = self.view.share(want, &peer, book, cx.rng, cx.now);
+        let given = self.callers.ration(want, &cx.config.sampling, cx.now.mono);
+        cx.stats.sampling.calls_rationed += u64::from(given < want);
+        let mut list = self.view.share(given, &peer, book, cx.rng, cx.now);
         let shown = request.record.value.version;
         if let Some(newer) = newer_than(shown, &peer, link, book, links) {
             list.insert(0, newer);
-            list.truncate(want);
+            list.truncate(given);
         }
         answer(link, own, list, cx)
     }

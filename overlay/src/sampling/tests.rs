@@ -756,6 +756,48 @@ fn too_frequent_callers_get_an_empty_list_not_a_ban() {
 }
 
 #[test]
+fn a_flood_of_calls_draws_shorter_lists_and_never_none() {
+    let mut node = Node::new(0, Bench::new(0));
+    for n in 1..=100 {
+        node.book
+            .proven(peer(n), local(n), record(n), &mut node.bench.cx());
+    }
+    node.wake();
+    let (callers, mut length) = (32, Vec::new());
+    for n in 0..callers {
+        let link = LinkId(u64::from(n) + 1);
+        node.open(link, peer(200 + n), local(200 + n), record(200 + n), None);
+    }
+    node.bench.sent();
+    // Each calls every 13th second: far less than one may, but together 25 times as often as we call.
+    for turn in 0..3_000 {
+        let n = turn % callers;
+        let link = LinkId(u64::from(n) + 1);
+        node.message(link, request(200 + n, 32, vec![])).unwrap();
+        node.bench.advance(Duration::from_millis(400));
+        node.bench.out.set_room(link, Lane::Control, usize::MAX);
+        for (_, _, message) in node.bench.sent() {
+            if let Message::ExchangeReply(reply) = message {
+                length.push(reply.list.len());
+            }
+        }
+    }
+    assert_eq!(node.bench.stats.sampling.calls_refused, 0);
+    assert_eq!(length.len(), 3_000);
+    assert!(length[..384].iter().all(|length| *length == 32));
+    assert_eq!(length[2_990..], [callers::SHORTEST; 10]);
+    assert!(node.bench.stats.sampling.calls_rationed > 1_000);
+    // An hour without callers, and lists are long again.
+    node.bench.advance(Duration::from_secs(3600));
+    node.message(LinkId(1), request(200, 32, vec![])).unwrap();
+    let sent = node.bench.sent();
+    let full = sent.iter().any(
+        |(_, _, message)| matches!(message, Message::ExchangeReply(reply) if reply.list.len() == 32),
+    );
+    assert!(full);
+}
+
+#[test]
 fn a_silent_member_is_dropped_after_three_visits_and_a_late_answer_is_no_fault() {
     let (mut node, link) = met();
     // Somebody else keeps us in touch.
