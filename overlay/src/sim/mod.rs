@@ -7,6 +7,8 @@
 pub mod adversary;
 pub mod cast;
 pub mod classic;
+#[cfg(test)]
+mod forgery;
 mod invariants;
 pub mod measure;
 pub mod outcome;
