@@ -58,6 +58,10 @@ impl Rule {
     ];
 }
 
+/// A node has no switch.
+#[cfg(not(feature = "sim"))]
+const _: () = assert!(size_of::<Rules>() == 0);
+
 /// The rules in force: all of them, but in a simulation that says otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rules {

@@ -512,6 +512,17 @@ mod tests {
     }
 
     #[test]
+    fn only_a_node_does_without_rules() {
+        let mut scenario = Scenario {
+            without: vec![Rule::OwnDial],
+            ..Scenario::default()
+        };
+        assert_eq!(scenario.check(), Ok(()));
+        scenario.player = Player::Cyclon;
+        assert_eq!(scenario.check().unwrap_err().key, "without");
+    }
+
+    #[test]
     fn nodes_begin_with_seeds_or_with_contacts() {
         assert_eq!(wrong_key(|s| s.seeds = 0), "seeds");
         let mut scenario = Scenario {
