@@ -5,7 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
+use overlay::sim::Scenario;
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::line::Line;
 use super::report::REPORT;
@@ -137,12 +139,16 @@ fn world(line: &Line) -> World {
     (line.scenario.clone(), line.arm.clone())
 }
 
-/// What decides the outcome.
-fn params(line: &Line) -> BTreeMap<&String, &serde_json::Value> {
-    line.params
-        .iter()
-        .filter(|(key, _)| *key != "bars")
-        .collect()
+/// What decides the outcome. A key that was unknown when the line was written had its default.
+fn params(line: &Line) -> Map<String, Value> {
+    let defaults = serde_json::to_value(Scenario::default());
+    let mut params = match defaults {
+        Ok(Value::Object(defaults)) => defaults,
+        _ => Map::new(),
+    };
+    params.extend(line.params.clone());
+    params.retain(|key, _| !["name", "about", "bars"].contains(&key.as_str()));
+    params
 }
 
 /// A table for a terminal or a log.
@@ -298,9 +304,18 @@ mod tests {
         let mut other = old.clone();
         other.params.insert("nodes".to_owned(), 7.into());
         set(&mut other, "share", 0.9, (0.9, 0.9));
-        let changes = compare(&[old], &[other], false);
+        let changes = compare(std::slice::from_ref(&old), &[other], false);
         assert_eq!(row(&changes, "share").note(), "other parameters");
         assert!(!row(&changes, "share").is_apart());
+        // A key that did not exist yet had its default.
+        let mut old = old.clone();
+        old.params.remove("start");
+        let changes = compare(&[old.clone()], &[line(&[1])], false);
+        assert_eq!(row(&changes, "share").note(), "");
+        let mut warm = old.clone();
+        warm.params.insert("start".to_owned(), "warm".into());
+        let changes = compare(&[old], &[warm], false);
+        assert_eq!(row(&changes, "share").note(), "other parameters");
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub(crate) fn run(
     threads: usize,
     watch: &Watch,
 ) -> Result<Vec<Outcome>> {
+    // Seeds run side by side; what is left is for the hosts of each world.
+    let within = (threads / seeds.len().max(1)).max(1);
     let next = AtomicUsize::new(0);
     let results: Vec<Mutex<Option<Result<Outcome>>>> =
         seeds.iter().map(|_| Mutex::new(None)).collect();
@@ -30,7 +32,7 @@ pub(crate) fn run(
                 loop {
                     let place = next.fetch_add(1, Ordering::Relaxed);
                     let Some(seed) = seeds.get(place) else { break };
-                    let result = one(scenario, *seed, place, watch);
+                    let result = one(scenario, *seed, place, within, watch);
                     if result.is_err() {
                         // Nobody begins another one.
                         next.store(seeds.len(), Ordering::Relaxed);
@@ -54,9 +56,15 @@ pub(crate) fn run(
     Ok(outcomes)
 }
 
-fn one(scenario: &Scenario, seed: u64, place: usize, watch: &Watch) -> Result<Outcome> {
+fn one(
+    scenario: &Scenario,
+    seed: u64,
+    place: usize,
+    threads: usize,
+    watch: &Watch,
+) -> Result<Outcome> {
     let mut progress = |progress| watch.progress(place, progress);
-    let run = AssertUnwindSafe(|| world::run(scenario, seed, &mut progress));
+    let run = AssertUnwindSafe(|| world::run(scenario, seed, threads, &mut progress));
     let outcome = catch_unwind(run)
         .map_err(|_| anyhow!("the simulation panicked; the message above says where"))
         .and_then(|outcome| outcome)

@@ -4,7 +4,7 @@ use anyhow::Result;
 use overlay::sim::outcome::Progress;
 use overlay::sim::{Outcome, Scenario};
 
-/// Runs one seed of a scenario. The same scenario and seed give the same outcome, wherever and whenever.
+/// Runs one seed of a scenario, its hosts spread over so many threads. The same scenario and seed give the same outcome, wherever, whenever and on however many threads.
 ///
 /// # Errors
 /// The scenario cannot be run.
@@ -12,10 +12,10 @@ use overlay::sim::{Outcome, Scenario};
 pub(crate) fn run(
     scenario: &Scenario,
     seed: u64,
+    threads: usize,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Outcome> {
-    // Seeds run side by side, so each world has one thread.
-    Ok(overlay::sim::run(scenario, seed, 1, progress)?)
+    Ok(overlay::sim::run(scenario, seed, threads, progress)?)
 }
 
 /// As the real one, but a formula: what reads outcomes is tested without a world.
@@ -23,9 +23,10 @@ pub(crate) fn run(
 pub(crate) fn run(
     scenario: &Scenario,
     seed: u64,
+    threads: usize,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Outcome> {
-    stand_in::run(scenario, seed, progress)
+    stand_in::run(scenario, seed, threads, progress)
 }
 
 #[cfg(test)]

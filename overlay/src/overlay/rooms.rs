@@ -1,12 +1,14 @@
 //! What a simulation may look at, and what the nodes of one share.
 
-use crypto::{KeyCache, PeerId};
+use crypto::{KeyCache, PeerId, Verified};
 
 use super::Overlay;
 use crate::conduct::Conduct;
 use crate::config::Config;
+use crate::input::Now;
 use crate::peers::Book;
 use crate::sampling::Sampling;
+use crate::wire::PeerRecord;
 
 /// What a simulation may look at.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +31,16 @@ impl Overlay {
     /// Shares the verdicts of signature checks with other simulated nodes.
     pub fn share_verdicts(&mut self, memo: std::sync::Arc<crypto::VerdictMemo>) {
         self.env.keys = KeyCache::shared(memo);
+    }
+
+    /// Starts with a full memory instead of a fast start; see [`Sampling::warm`].
+    pub(crate) fn warm<'a>(
+        &mut self,
+        now: Now,
+        heard: impl Iterator<Item = &'a Verified<PeerRecord>>,
+    ) {
+        let (parts, mut cx) = (&mut self.parts, self.env.cx(now));
+        parts.sampling.warm(heard, &mut parts.book, &mut cx);
     }
 
     /// What a simulation may look at.
@@ -80,12 +92,7 @@ impl Overlay {
     }
 
     /// Somebody is proven at this address, whatever the caps say.
-    pub(crate) fn plant_proof(
-        &mut self,
-        n: u8,
-        addr: std::net::SocketAddr,
-        now: crate::input::Now,
-    ) {
+    pub(crate) fn plant_proof(&mut self, n: u8, addr: std::net::SocketAddr, now: Now) {
         let network = self.env.network;
         self.parts.book.plant_proof(n, addr, &network, now);
     }
@@ -95,7 +102,7 @@ impl Overlay {
         &mut self,
         link: crate::input::LinkId,
         code: crate::neighbors::Code,
-        now: crate::input::Now,
+        now: Now,
     ) {
         let cx = &mut self.env.cx(now);
         self.parts

@@ -11,6 +11,8 @@ mod memory;
 mod serve;
 mod size;
 mod view;
+#[cfg(feature = "sim")]
+mod warm;
 mod young;
 
 #[cfg(test)]

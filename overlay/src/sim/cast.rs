@@ -6,7 +6,7 @@ use crypto::Identity;
 use rand::Rng;
 use rand::RngExt as _;
 
-use super::scenario::{Addresses, HostileAddresses, Scenario};
+use super::scenario::{Addresses, HostileAddresses, Scenario, Start};
 use super::world::streams::{Purpose, WORLD, seed_of, stream};
 use super::world::{Who, World};
 use crate::action::Target;
@@ -156,14 +156,20 @@ impl<'a> Cast<'a> {
         if scenario.period_s > 0.0 {
             sampling.period = std::time::Duration::from_secs_f64(scenario.period_s);
         }
+        set(scenario.proven, &mut config.peers.proven);
+        set(scenario.heard, &mut config.peers.heard);
+        set(scenario.archive, &mut config.peers.archive);
         set(scenario.outbound, &mut config.neighbors.outbound);
         set(scenario.inbound, &mut config.neighbors.inbound);
         config
     }
 
-    /// Whom a node knows at first: the seeds that started before it, or a draw of which a part is hostile.
+    /// Whom a node knows at first, but for those that start warm: the seeds that started before it, or a draw of which a part is hostile.
     pub(super) fn contacts(&self, index: usize) -> Vec<usize> {
         let scenario = self.scenario;
+        if scenario.start == Start::Warm && index < scenario.nodes {
+            return Vec::new();
+        }
         if scenario.poisoned <= 0.0 || index < scenario.seeds {
             return (0..scenario.seeds.min(index.max(1)))
                 .filter(|seed| *seed != index)

@@ -7,6 +7,7 @@
 pub mod adversary;
 pub mod cast;
 pub mod classic;
+mod crowd;
 #[cfg(test)]
 mod forgery;
 mod invariants;

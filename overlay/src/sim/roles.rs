@@ -11,7 +11,8 @@ use super::cast::Cast;
 use super::classic::cyclon::Sent;
 use super::classic::framework::Kind;
 use super::classic::{NaiveCap, Rules, Shuffler};
-use super::scenario::{self, Adversary, Scenario, ScenarioError};
+use super::crowd::Crowd;
+use super::scenario::{self, Adversary, Scenario, ScenarioError, Start};
 use super::talk::{Talk, record_of};
 use super::world::streams::{Purpose, seed_of, stream};
 use super::world::{Actor, Player, START_UNIX_MS, World};
@@ -43,6 +44,8 @@ pub(super) struct Roles<'a> {
     pub(super) cast: &'a Cast<'a>,
     pub(super) world: &'a World,
     pub(super) clique: &'a Arc<Clique>,
+    /// Whom memories are filled from that start warm.
+    pub(super) crowd: &'a Crowd,
 }
 
 impl Roles<'_> {
@@ -87,6 +90,11 @@ impl Roles<'_> {
             problem: error.to_string(),
         })?;
         overlay.share_verdicts(self.world.memo());
+        let warm = self.scenario.start == Start::Warm && index < self.scenario.nodes;
+        if warm && host.starts() == 0 {
+            let most = self.scenario.warm_heard;
+            overlay.warm(now, self.crowd.heard(index, most, self.world));
+        }
         overlay.take_emitted();
         Ok(Player::Node(Box::new(overlay)))
     }

@@ -10,10 +10,11 @@ use rand::seq::SliceRandom as _;
 
 use super::adversary::{Clique, Puppet};
 use super::cast::Cast;
+use super::crowd::Crowd;
 use super::invariants::Checker;
 use super::outcome::{Outcome, Progress};
 use super::roles::{self, Roles};
-use super::scenario::{Happening, Scenario, ScenarioError};
+use super::scenario::{Happening, Scenario, ScenarioError, Start};
 use super::watch::Watch;
 use super::world::streams::{Purpose, WORLD, stream};
 use super::world::{Doom, Player, Time, World};
@@ -26,6 +27,8 @@ const CONSPIRE_S: f64 = 5.0;
 #[derive(Clone, Debug)]
 enum Step {
     Start(usize),
+    /// All start, warm.
+    StartWarm,
     Happen(Happening),
     /// A new node by Poisson arrival; the next one follows.
     Arrive,
@@ -52,6 +55,9 @@ pub(super) struct Run<'a> {
     crashed: Vec<usize>,
     fate: ChaCha12Rng,
     clique: Arc<Clique>,
+    threads: usize,
+    /// For those that start warm; empty where nobody does.
+    crowd: Crowd,
 }
 
 /// Runs a scenario with one seed. `threads` changes how fast it runs and nothing else; `progress` hears of every measured moment.
@@ -84,6 +90,10 @@ impl<'a> Run<'a> {
         victims.shuffle(&mut fate);
         victims.truncate(scenario.victims);
         let clique = Arc::new(roles::clique_of(scenario, &world, &victims));
+        let crowd = match scenario.start {
+            Start::Cold => Crowd::default(),
+            Start::Warm => Crowd::of(&world),
+        };
         Self {
             scenario,
             cast,
@@ -95,6 +105,8 @@ impl<'a> Run<'a> {
             crashed: Vec::new(),
             fate,
             clique,
+            threads: threads.max(1),
+            crowd,
         }
     }
 
@@ -147,10 +159,14 @@ impl<'a> Run<'a> {
     pub(super) fn plan(&mut self) {
         let order = self.cast.start_order();
         let later = order.len().saturating_sub(self.scenario.seeds).max(1);
-        for (place, index) in order.into_iter().enumerate() {
-            let after = place.saturating_sub(self.scenario.seeds.saturating_sub(1)) as f64;
-            let at = self.scenario.join_s * after / later as f64;
-            self.at(at, Step::Start(index));
+        if self.scenario.start == Start::Warm {
+            self.at(0.0, Step::StartWarm);
+        } else {
+            for (place, index) in order.into_iter().enumerate() {
+                let after = place.saturating_sub(self.scenario.seeds.saturating_sub(1)) as f64;
+                let at = self.scenario.join_s * after / later as f64;
+                self.at(at, Step::Start(index));
+            }
         }
         for event in self.scenario.events.clone() {
             self.at(event.at_s, Step::Happen(event.what));
@@ -173,6 +189,7 @@ impl<'a> Run<'a> {
         let now = self.world.time().seconds();
         match step {
             Step::Start(index) => self.start(index)?,
+            Step::StartWarm => self.start_warm()?,
             Step::Happen(what) => self.happen(what)?,
             Step::Arrive => {
                 let index = self.world.len();
@@ -209,6 +226,39 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         let player = self.player(index)?;
+        self.start_with(index, player);
+        Ok(())
+    }
+
+    /// Starts everybody at once. What each has heard of is much to rank, so they are made on as many threads as the run has.
+    fn start_warm(&mut self) -> Result<(), ScenarioError> {
+        let all: Vec<usize> = (0..self.world.len()).collect();
+        let part = all.len().div_ceil(self.threads).max(1);
+        let run = &*self;
+        let made: Vec<Result<Vec<Player>, ScenarioError>> = std::thread::scope(|scope| {
+            let making: Vec<_> = all
+                .chunks(part)
+                .map(|part| {
+                    scope.spawn(move || part.iter().map(|index| run.player(*index)).collect())
+                })
+                .collect();
+            let join = |thread: std::thread::ScopedJoinHandle<'_, _>| match thread.join() {
+                Ok(players) => players,
+                Err(panic) => std::panic::resume_unwind(panic),
+            };
+            making.into_iter().map(join).collect()
+        });
+        let mut index = 0;
+        for players in made {
+            for player in players? {
+                self.start_with(index, player);
+                index += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn start_with(&mut self, index: usize, player: Player) {
         self.world.start(index, player);
         let mean = self.scenario.session_mean_s;
         if mean > 0.0 && index >= self.scenario.seeds && !self.world.host(index).who().hostile {
@@ -225,7 +275,6 @@ impl<'a> Run<'a> {
                 },
             );
         }
-        Ok(())
     }
 
     /// Brings together what hostile nodes have heard.
@@ -270,6 +319,7 @@ impl<'a> Run<'a> {
             cast: &self.cast,
             world: &self.world,
             clique: &self.clique,
+            crowd: &self.crowd,
         };
         roles.player(index, now)
     }
@@ -472,6 +522,42 @@ mod tests {
         // 256 slots over 40 nodes: all are known, and the rest is the chance of the draw.
         assert!((0.15..=0.35).contains(&share), "share {share}");
         assert_eq!(outcome.metrics["isolated"], 0.0);
+    }
+
+    #[test]
+    fn who_starts_warm_knows_a_fair_draw_of_all_and_stays_that_way() {
+        let scenario = Scenario {
+            nodes: 200,
+            byzantine: 0.2,
+            adversary: Adversary::Flood,
+            force: 10.0,
+            start: Start::Warm,
+            duration_s: 60.0,
+            measure_every_s: 5.0,
+            ..Scenario::default()
+        };
+        let outcome = outcome(&scenario, 1, 2);
+        assert_eq!(
+            outcome.event_hash,
+            self::outcome(&scenario, 1, 1).event_hash
+        );
+        let first = |name: &str| outcome.series[name][0].1;
+        assert_eq!(first("slots_filled"), 256.0);
+        for share in [first("share"), outcome.metrics["share"]] {
+            // 160 nodes of 256 draws: the standard error is .002, what they have in common apart.
+            assert!((0.18..=0.22).contains(&share), "share {share}");
+        }
+        let spread = outcome.metrics["in_degree_variance_ratio"];
+        assert!((0.7..=1.4).contains(&spread), "{spread}");
+        let size = outcome.metrics["size_ratio"];
+        assert!((0.9..=1.1).contains(&size), "{size}");
+        assert_eq!(outcome.metrics["isolated"], 0.0);
+        assert_eq!(outcome.metrics["largest_component"], 1.0);
+        assert!(outcome.metrics["links_min"] >= 10.0);
+        assert_eq!(outcome.metrics["violations"], 0.0);
+        // No fast start: an exchange in ten seconds, and few dials for what is new.
+        let dials = outcome.counters["peers.dials"];
+        assert!(dials <= 60.0, "{dials} dials");
     }
 
     #[test]

@@ -27,7 +27,11 @@ pub struct Scenario {
     /// Figures over time are taken every so many seconds, and the end figures are means over the last quarter of them where it says so.
     pub measure_every_s: f64,
 
-    /// Nodes start evenly spread over so many seconds.
+    /// How nodes begin.
+    pub start: Start,
+    /// Nodes that each has heard of that starts warm, at random; 0 = all of them.
+    pub warm_heard: usize,
+    /// Nodes start evenly spread over so many seconds, where they start cold.
     pub join_s: f64,
     /// Honest, long-lived nodes that every other node is configured with as seeds; at least 1, or 0 where `poisoned` says how nodes
     /// begin without any.
@@ -88,6 +92,12 @@ pub struct Scenario {
     pub period_s: f64,
     /// Exchanges per reset of a slot.
     pub exchanges_per_reset: u32,
+    /// Most proven peers that a node keeps.
+    pub proven: usize,
+    /// Most records kept that were only heard.
+    pub heard: usize,
+    /// Most archived peers.
+    pub archive: usize,
     /// Outbound neighbors (RF).
     pub outbound: usize,
     /// Most inbound neighbors.
@@ -98,6 +108,18 @@ pub struct Scenario {
 
     /// What the figures must reach.
     pub bars: Vec<Bar>,
+}
+
+/// How nodes begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Start {
+    /// Knowing only their seeds, or first contacts.
+    #[default]
+    Cold,
+    /// All at once, each with the memory of one that has heard of every node that can be dialled, hostile ones included: the end that a
+    /// long fast start comes to. Links are made as ever. Nobody has seeds; who crashed and starts again starts from what it stored.
+    Warm,
 }
 
 /// How addresses are spread.
@@ -302,6 +324,8 @@ impl Default for Scenario {
             byzantine: 0.0,
             duration_s: 3600.0,
             measure_every_s: 60.0,
+            start: Start::Cold,
+            warm_heard: 0,
             join_s: 10.0,
             seeds: 3,
             addresses: Addresses::Local,
@@ -330,6 +354,9 @@ impl Default for Scenario {
             push: 0,
             period_s: 0.0,
             exchanges_per_reset: 0,
+            proven: 0,
+            heard: 0,
+            archive: 0,
             outbound: 0,
             inbound: 0,
             without: Vec::new(),
@@ -407,6 +434,19 @@ impl Scenario {
         }
         if self.poisoned > 0.0 && !(1..=1000).contains(&self.contacts) {
             return wrong("contacts", "1 to 1000 where poisoned is above 0");
+        }
+        let ours = self.player == Player::Overlay && self.addresses == Addresses::Local;
+        if self.start == Start::Warm && !(ours && self.poisoned == 0.0) {
+            let only =
+                "warm only with player = \"overlay\", addresses = \"local\" and poisoned = 0";
+            return wrong("start", only);
+        }
+        let slots = match self.slots {
+            0 => crate::sampling::Config::default().slots,
+            slots => slots,
+        };
+        if self.proven > 0 && self.proven <= slots {
+            return wrong("proven", "0, or more than there are slots");
         }
         if self.victims > honest {
             return wrong("victims", "at most as many as honest nodes");

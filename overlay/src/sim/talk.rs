@@ -280,6 +280,27 @@ impl Talk {
     }
 }
 
+/// A record, to be signed.
+pub(super) fn unsigned_record(
+    identity: &Identity,
+    addr: SocketAddr,
+    version: u64,
+    unix_ms: u64,
+) -> PeerRecord {
+    let (ipv4, ipv6) = match addr {
+        SocketAddr::V4(addr) => (Some((*addr.ip(), addr.port())), None),
+        SocketAddr::V6(addr) => (None, Some((*addr.ip(), addr.port()))),
+    };
+    PeerRecord {
+        id: identity.id().to_bytes(),
+        version,
+        issued_unix_s: unix_ms / 1000,
+        ipv4,
+        ipv6,
+        roles: 0,
+    }
+}
+
 /// A signed record.
 pub(super) fn record_of(
     identity: &Identity,
@@ -288,18 +309,7 @@ pub(super) fn record_of(
     version: u64,
     unix_ms: u64,
 ) -> Signed<PeerRecord> {
-    let (ipv4, ipv6) = match addr {
-        SocketAddr::V4(addr) => (Some((*addr.ip(), addr.port())), None),
-        SocketAddr::V6(addr) => (None, Some((*addr.ip(), addr.port()))),
-    };
-    let record = PeerRecord {
-        id: identity.id().to_bytes(),
-        version,
-        issued_unix_s: unix_ms / 1000,
-        ipv4,
-        ipv6,
-        roles: 0,
-    };
+    let record = unsigned_record(identity, addr, version, unix_ms);
     match Signed::sign(record.clone(), identity, network) {
         Ok(signed) => signed.into_signed(),
         // A key in memory always signs for itself; whoever gets this refuses it.

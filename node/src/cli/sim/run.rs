@@ -36,7 +36,7 @@ pub(super) struct Run {
     /// How many seeds: S, S+1, ..
     #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(sim::MAX_RUNS)))]
     seeds: u32,
-    /// Seeds that run at the same time [default: the number of cores]
+    /// Threads: for seeds side by side, and, where there are fewer seeds, for the nodes of each world [default: the number of cores]
     #[arg(long, value_name = "T", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
     /// Write a report into this directory: report.html, report.json, plots as SVG and PNG, tables as CSV

@@ -138,7 +138,7 @@ mod tests {
             command
         };
         let outcome = run(&launch, &scenario(), 7, &mut |_| heard += 1).unwrap();
-        let direct = crate::sim::world::run(&scenario(), 7, &mut |_| {}).unwrap();
+        let direct = crate::sim::world::run(&scenario(), 7, 1, &mut |_| {}).unwrap();
         assert_eq!(outcome, direct);
         assert!(heard > 0);
     }

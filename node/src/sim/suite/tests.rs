@@ -70,7 +70,7 @@ impl Counting {
             if self.fails == Some(seed) {
                 bail!("the process ended with signal: 9 (SIGKILL)");
             }
-            let mut outcome = world::run(scenario, seed, progress)?;
+            let mut outcome = world::run(scenario, seed, 1, progress)?;
             // Pictures take their time: one is enough.
             outcome.series.retain(|name, _| name == "isolated");
             outcome.histograms.clear();

@@ -60,7 +60,8 @@ pub(crate) fn serve(mut input: impl Read, mut output: impl Write) -> Result<()> 
             std::process::exit(1);
         }
     };
-    let outcome = world::run(&order.scenario, order.seed, &mut progress)?;
+    // Runs of a suite are processes side by side.
+    let outcome = world::run(&order.scenario, order.seed, 1, &mut progress)?;
     say(&mut output, &Said::Outcome(Box::new(outcome)))
 }
 

@@ -14,6 +14,7 @@ pub(crate) const BROKEN_FORCE: f64 = 666.0;
 pub(crate) fn run(
     scenario: &Scenario,
     seed: u64,
+    _threads: usize,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Outcome> {
     scenario.check()?;

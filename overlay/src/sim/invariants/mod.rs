@@ -31,9 +31,9 @@ use crate::overlay::Overlay;
 pub(in crate::sim) use caps::Bounds;
 
 /// Steps of a host between two looks at what costs next to nothing to look at.
-const LIGHT_EVERY: u32 = 16;
+const LIGHT_EVERY: u32 = 32;
 /// Steps of a host between two looks at everything.
-const FULL_EVERY: u32 = 256;
+const FULL_EVERY: u32 = 1024;
 /// Violations of one host that are described between two measured moments; all are counted.
 const MAX_OF_HOST: usize = 4;
 /// Violations of a run that are described; all are counted.

@@ -4,7 +4,7 @@ use rand::RngExt as _;
 
 use super::cost::{CLOSE, HANDSHAKE, SILENT_DIAL};
 use super::end::End;
-use super::event::{Event, Sink, Syn, What};
+use super::event::{Event, Sink, Syn, Welcome, What};
 use super::ground::{DIAL_TIMEOUT, Ground, IDLE_TIMEOUT};
 use super::host::Host;
 use super::time::Time;
@@ -93,7 +93,7 @@ impl Host {
         );
         self.ends.insert(link, end);
         let rtt = ground.round_trip(self.index, syn.from);
-        let what = What::Connected {
+        let welcome = Welcome {
             start: syn.from_start,
             dial: syn.dial,
             link: syn.from_link,
@@ -103,8 +103,38 @@ impl Host {
             addr: self.who.addr,
             rtt,
         };
+        let what = What::Welcome(Box::new(welcome));
         self.post(syn.from, what, Time(now.0 + delay), sink);
         self.later(rtt, What::Established { link }, now, sink);
+    }
+
+    /// A dial of this host succeeded.
+    pub(super) fn welcomed(
+        &mut self,
+        welcome: &Welcome,
+        now: Time,
+        ground: &Ground,
+        sink: &mut Sink<'_>,
+    ) {
+        let Welcome {
+            link, peer, addr, ..
+        } = *welcome;
+        if welcome.start != self.starts || self.player.is_none() {
+            return self.cut_far(welcome.host, welcome.far, Lost::Reset, now, ground, sink);
+        }
+        self.traffic.out += HANDSHAKE.0 as u64;
+        self.traffic.into += HANDSHAKE.1 as u64;
+        let mut end = End::new(welcome.host, welcome.far, peer, addr, true, now);
+        end.announced = true;
+        self.ends.insert(link, end);
+        let input = Input::Connected {
+            link,
+            peer,
+            addr,
+            dialed: Some(welcome.dial),
+            rtt: welcome.rtt,
+        };
+        self.tell(input, now, ground, sink);
     }
 
     /// Whoever dials hears nothing until it gives up.

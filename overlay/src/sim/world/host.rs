@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use crypto::{EntryId, Identity, PeerId};
 use rand::rngs::ChaCha12Rng;
 
-use super::cost::HANDSHAKE;
 use super::disk::Disk;
 use super::end::End;
 use super::event::{Causes, Sink, What};
@@ -278,33 +277,7 @@ impl Host {
             // It has resumed above.
             What::Resume => {}
             What::Syn(syn) => self.accept(*syn, now, ground, sink),
-            What::Connected {
-                start,
-                dial,
-                link,
-                host,
-                far,
-                peer,
-                addr,
-                rtt,
-            } => {
-                if start != self.starts || self.player.is_none() {
-                    return self.cut_far(host, far, Lost::Reset, now, ground, sink);
-                }
-                self.traffic.out += HANDSHAKE.0 as u64;
-                self.traffic.into += HANDSHAKE.1 as u64;
-                let mut end = End::new(host, far, peer, addr, true, now);
-                end.announced = true;
-                self.ends.insert(link, end);
-                let input = Input::Connected {
-                    link,
-                    peer,
-                    addr,
-                    dialed: Some(dial),
-                    rtt,
-                };
-                self.tell(input, now, ground, sink);
-            }
+            What::Welcome(welcome) => self.welcomed(&welcome, now, ground, sink),
             What::DialFailed {
                 start,
                 dial,

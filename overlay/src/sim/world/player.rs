@@ -24,7 +24,7 @@ pub struct Known {
 }
 
 /// Somebody who is no node of ours but speaks the wire: a hostile node, or one that runs another algorithm.
-pub trait Actor: Debug + Send {
+pub trait Actor: Debug + Send + Sync {
     /// As [`Overlay::handle`].
     fn handle(&mut self, now: Now, input: Input);
     /// As [`Overlay::poll_action`].

@@ -22,6 +22,8 @@ pub enum Purpose {
     Nat,
     /// What happens to the world: who crashes, who stalls.
     Fate,
+    /// The members of a memory that is full from the start.
+    Warm,
     /// Draws of measurements (roots of searches, and the like).
     Measure,
     /// Messages published by the scenario.
@@ -45,6 +47,7 @@ impl Purpose {
             Self::Fate => (8, 0),
             Self::Measure => (9, 0),
             Self::Load => (10, 0),
+            Self::Warm => (11, 0),
             Self::Hostile => (64, 0),
             Self::Invented => (65, 0),
         };
