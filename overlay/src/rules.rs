@@ -58,6 +58,37 @@ impl Rule {
     ];
 }
 
+/// Reads the name of a rule, or a list of them.
+///
+/// # Errors
+/// There is no such rule: the error names all that there are.
+#[cfg(feature = "sim")]
+pub(crate) fn one_or_more<'de, D: serde::Deserializer<'de>>(
+    from: D,
+) -> Result<Vec<Rule>, D::Error> {
+    use serde::Deserialize as _;
+    use serde::de::value::{SeqAccessDeserializer, StrDeserializer};
+    use serde::de::{self, SeqAccess, Visitor};
+
+    struct Names;
+    impl<'de> Visitor<'de> for Names {
+        type Value = Vec<Rule>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("the name of a rule, or a list of them")
+        }
+
+        fn visit_str<E: de::Error>(self, name: &str) -> Result<Vec<Rule>, E> {
+            Rule::deserialize(StrDeserializer::new(name)).map(|rule| vec![rule])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, names: A) -> Result<Vec<Rule>, A::Error> {
+            Vec::deserialize(SeqAccessDeserializer::new(names))
+        }
+    }
+    from.deserialize_any(Names)
+}
+
 /// A node has no switch.
 #[cfg(not(feature = "sim"))]
 const _: () = assert!(size_of::<Rules>() == 0);

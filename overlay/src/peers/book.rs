@@ -191,14 +191,6 @@ impl Book {
         proven.or_else(|| self.candidates.get(peer).map(|candidate| &candidate.record))
     }
 
-    /// How many more untested candidates this source may name now.
-    #[must_use]
-    pub fn room_for(&self, source: &PeerId, wins: bool) -> bool {
-        let source = &self.queue_of(*source);
-        self.candidates.room(source, &self.config) > 0
-            || (wins && self.candidates.has_spare(source))
-    }
-
     /// Takes in a record with a good signature. `bits` are the addresses that the source has proven itself (0 = it says nothing,
     /// all are tried); only those are dialled.
     pub fn heard(
@@ -273,14 +265,6 @@ impl Book {
         } else {
             Heard::Full
         }
-    }
-
-    fn dialable_bits(&self, record: &Verified<PeerRecord>, bits: u8, now: Instant) -> u8 {
-        let peer = record.signer();
-        record
-            .addrs()
-            .filter(|(bit, addr)| bits & bit != 0 && self.can_dial(*addr, &peer, now))
-            .fold(0, |all, (bit, _)| all | bit)
     }
 
     /// Gives a proven peer its newer record. A record that no longer names the proven address, where the older one did, ends the

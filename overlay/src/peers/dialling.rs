@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crypto::{PeerId, Verified};
+use crypto::PeerId;
 
-use super::book::{Heard, MAX_ANCHORS};
+use super::book::MAX_ANCHORS;
 use super::dials::{DialRefused, Dialing};
 use super::{Book, DialPurpose, PeerRow, canonical, is_taken};
 use crate::action::{Action, Row, Target};
@@ -13,7 +13,6 @@ use crate::cx::Cx;
 use crate::input::{DialError, DialId};
 use crate::neighbors::Code;
 use crate::rules::Rule;
-use crate::wire::PeerRecord;
 
 /// How a failed dial is understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -304,31 +303,6 @@ impl Book {
             self.dials
                 .rest(addr, peer, escalate, &self.config, cx.now.mono);
         }
-    }
-
-    /// Whose candidates a peer's list adds to.
-    pub(super) fn queue_of(&self, from: PeerId) -> PeerId {
-        if self.rules.hold(Rule::SourceQuota) {
-            from
-        } else {
-            self.me
-        }
-    }
-
-    /// Takes a record at its word, as no node does: it is where it says.
-    pub(super) fn trust(
-        &mut self,
-        record: Verified<PeerRecord>,
-        bits: u8,
-        cx: &mut Cx<'_>,
-    ) -> Heard {
-        let mut addrs = record.addrs();
-        let named = addrs.find(|(bit, _)| bits == 0 || bits & bit != 0);
-        let Some((_, addr)) = named else {
-            return Heard::NoAddress;
-        };
-        self.proven(record.signer(), addr, record, cx);
-        Heard::New
     }
 
     /// A frame arrived from anybody: we are not cut off.

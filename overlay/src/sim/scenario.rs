@@ -1,13 +1,10 @@
 //! What to simulate: a description that people can write, and what is wrong with one.
 
-use std::fmt;
 use std::time::Duration;
 
-use serde::de::value::{SeqAccessDeserializer, StrDeserializer};
-use serde::de::{self, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
-use crate::rules::Rule;
+use crate::rules::{self, Rule};
 
 /// A world and what happens in it. All keys are on one level, so that each can be set from a command line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -103,7 +100,7 @@ pub struct Scenario {
     /// Most inbound neighbors.
     pub inbound: usize,
     /// Rules that honest nodes do without, to see what each is for; in a file or on a command line one name will do for a list.
-    #[serde(deserialize_with = "one_or_more")]
+    #[serde(deserialize_with = "rules::one_or_more")]
     pub without: Vec<Rule>,
 
     /// What the figures must reach.
@@ -292,27 +289,6 @@ impl Bar {
             problem: problem.to_owned(),
         })
     }
-}
-
-/// A rule by its name, or a list of them.
-fn one_or_more<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Rule>, D::Error> {
-    struct Names;
-    impl<'de> Visitor<'de> for Names {
-        type Value = Vec<Rule>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("the name of a rule, or a list of them")
-        }
-
-        fn visit_str<E: de::Error>(self, name: &str) -> Result<Vec<Rule>, E> {
-            Rule::deserialize(StrDeserializer::new(name)).map(|rule| vec![rule])
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, names: A) -> Result<Vec<Rule>, A::Error> {
-            Vec::deserialize(SeqAccessDeserializer::new(names))
-        }
-    }
-    from.deserialize_any(Names)
 }
 
 impl Default for Scenario {
