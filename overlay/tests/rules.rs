@@ -91,7 +91,7 @@ fn most(
 fn never(rule: Rule, scenario: &'static str, world: Scenario, invariant: &'static str) -> Guard {
     Guard {
         invariant: Some(invariant),
-        ..most(rule, scenario, world, "violations", [0.0, 20.0])
+        ..most(rule, scenario, world, "violations", [0.0, 5.0])
     }
 }
 
