@@ -36,6 +36,12 @@ pub struct Limits {
     pub max_links: Option<usize>,
 }
 
+impl Limits {
+    /// What one link can take at worst, bytes: received but not read (1 MiB), sent but not acknowledged (1 MiB), lanes (0.9 MiB),
+    /// inbox (0.3 MiB).
+    pub const MEMORY_PER_LINK: u64 = 3_400_000;
+}
+
 /// An application's check of the messages of one topic.
 pub(crate) type Validator = Arc<dyn Fn(&MessageHeader, &[Bytes]) -> Verdict + Send + Sync>;
 /// Makes the UDP socket for a listen address.

@@ -88,6 +88,44 @@ fn what_the_user_wrote_wrong_exits_with_2_and_names_it() {
     }
 }
 
+#[test]
+fn size_answers_in_an_instant() {
+    let output = sim(&["size", "--nodes", "1000", "--byzantine", "0.2", "--json"]);
+    assert!(output.status.success() && output.stderr.is_empty());
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert_eq!(text.lines().count(), 1);
+    let answer: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(answer["met"], true);
+    assert!(answer["bytes_per_sec"]["total"]["out"].as_f64() > Some(1000.0));
+    // What is best is shown although a goal is missed.
+    let missed = sim(&["size", "--nodes", "1000", "--budget", "10B"]);
+    assert_eq!(missed.status.code(), Some(1));
+    let error = String::from_utf8(missed.stderr).expect("text");
+    assert_eq!(error, "vouchsafe: no settings meet every goal: budget\n");
+    let text = String::from_utf8(missed.stdout).expect("text");
+    assert!(text.contains("raise --budget"), "{text}");
+    for (arguments, want) in [
+        (
+            vec!["size", "--nodes", "1000", "--byzantine", "0.5"],
+            "--byzantine 0.5: allowed: a fraction of the nodes from 0 to below 0.5",
+        ),
+        (
+            vec!["size", "--nodes", "1000", "--churn", "5s"],
+            "--churn 5s: allowed: a mean stay of 1min or more, or none",
+        ),
+    ] {
+        let text = fails(&arguments, 2);
+        assert!(text.contains(want), "{arguments:?}: {text}");
+    }
+    let output = sim(&["size", "--nodes", "1000", "--churn", "10m"]);
+    assert_eq!(output.status.code(), Some(2));
+    let text = String::from_utf8(output.stderr).expect("text");
+    assert!(
+        text.contains("--churn <TIME>") && text.contains("use one of ms, s, min, h, d"),
+        "{text}"
+    );
+}
+
 const SMALL: &str = "nodes = 12\nbyzantine = 0.25\nadversary = \"flood\"\nduration_s = 20\nmeasure_every_s = 5\nruns = 2\n\
                      bars = [{ metric = \"isolated\", most = 12 }]\n";
 

@@ -36,9 +36,6 @@ const EVENT_QUEUE: usize = 1024;
 /// Bytes per second taken from one peer: far above what a link of a home or a small server carries, so it only stops floods
 /// on fast local networks. A guess.
 const LINK_DOWNLOAD: u64 = 64 * 1024 * 1024;
-/// What one link can take at worst, bytes: received but not read (1 MiB), sent but not acknowledged (1 MiB), lanes (0.9 MiB),
-/// inbox (0.3 MiB).
-const LINK_MEMORY: u64 = 3_400_000;
 /// Least memory that can be asked for.
 const MIN_MEMORY: u64 = 64 * 1024 * 1024;
 
@@ -266,7 +263,7 @@ fn apply_limits(limits: &Limits, config: &mut overlay::Config) -> usize {
     let memory = memory.max(MIN_MEMORY);
     let part = |share: u64| usize::try_from(memory / share).unwrap_or(usize::MAX);
     // Half for links at their worst, a sixteenth each for what else can grow, an eighth for the seen set.
-    let links = usize::try_from(memory / 2 / LINK_MEMORY).unwrap_or(usize::MAX);
+    let links = usize::try_from(memory / 2 / Limits::MEMORY_PER_LINK).unwrap_or(usize::MAX);
     // A node does not do with fewer than these; they seldom are all at their worst at once.
     let links = links.max(
         config

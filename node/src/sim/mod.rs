@@ -15,6 +15,7 @@ mod plot;
 pub(crate) mod report;
 pub(crate) mod seeds;
 mod setting;
+pub(crate) mod size;
 mod stats;
 pub(crate) mod suite;
 mod summary;

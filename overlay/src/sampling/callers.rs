@@ -21,9 +21,9 @@ const ANSWERS: (u64, u64) = (256, 64);
 /// Records given to callers, in lists as long as one's own: saved up, and per period of one's own. Where everybody keeps to the same
 /// period a node is called as often as it calls; the second list is for nodes that cannot be dialled, who call and are never called.
 /// Guesses both; what is saved up outlasts the fast start of a whole network.
-const LISTS: (f64, f64) = (512.0, 2.0);
+pub const LISTS: (f64, f64) = (512.0, 2.0);
 /// However often a node is called, a list has this many records, if it is asked for so many.
-pub(super) const SHORTEST: usize = 8;
+pub const SHORTEST: usize = 8;
 
 /// A token bucket whose rate follows the number of known peers, or the settings.
 #[derive(Clone, Copy, Debug)]

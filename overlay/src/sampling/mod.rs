@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 use crypto::{PeerId, Verified};
 use rand::RngExt as _;
 
+pub use callers::{LISTS, SHORTEST};
 pub use memory::Memory;
 pub use view::View;
 

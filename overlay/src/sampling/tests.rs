@@ -785,7 +785,7 @@ fn a_flood_of_calls_draws_shorter_lists_and_never_none() {
     assert_eq!(node.bench.stats.sampling.calls_refused, 0);
     assert_eq!(length.len(), 3_000);
     assert!(length[..384].iter().all(|length| *length == 32));
-    assert_eq!(length[2_990..], [callers::SHORTEST; 10]);
+    assert_eq!(length[2_990..], [SHORTEST; 10]);
     assert!(node.bench.stats.sampling.calls_rationed > 1_000);
     // An hour without callers, and lists are long again.
     node.bench.advance(Duration::from_secs(3600));

@@ -4,6 +4,7 @@ mod classics;
 mod compare;
 mod list;
 mod run;
+mod size;
 mod suite;
 mod worker;
 
@@ -36,6 +37,7 @@ Examples:
   vouchsafe sim byzantine --nodes 1000 --byzantine 0.3 --seeds 20 --out report
   vouchsafe sim targeted --arm f=0.3 --set victims=5 --json
   vouchsafe sim mine.toml --check                        a scenario of your own
+  vouchsafe sim size --nodes 1000 --byzantine 0.2        which settings such a network needs
 
 A key is set by --set KEY=VALUE, typed by the rules of TOML; a bare word is a string.
 docs/SIMULATOR.md describes every key, scenario files, arms, and the files of a report.
@@ -50,6 +52,7 @@ enum Command {
     Suite(suite::Suite),
     Compare(compare::Compare),
     Classics(classics::Classics),
+    Size(size::Size),
     #[command(hide = true)]
     Worker(worker::Worker),
 }
@@ -61,6 +64,7 @@ impl Sim {
             (Some(Command::Suite(command)), _) => command.run(),
             (Some(Command::Compare(command)), _) => command.run(),
             (Some(Command::Classics(command)), _) => command.run(),
+            (Some(Command::Size(command)), _) => command.run(),
             (Some(Command::Worker(command)), _) => command.run(),
             (None, Some(run)) => run.run(),
             // The parser asks for one of them.

@@ -7,4 +7,4 @@ mod clique;
 mod puppet;
 
 pub use clique::Clique;
-pub use puppet::{Plan, Puppet};
+pub use puppet::{KEPT, Plan, Puppet};

@@ -19,7 +19,7 @@ use crate::sim::world::Actor;
 use crate::wire::{ListItem, MAX_LIST, PeerRecord, Purpose};
 
 /// Links kept as a neighbor, beside those that others asked for.
-const KEPT: usize = 64;
+pub const KEPT: usize = 64;
 /// One call in so many asks to become a neighbor.
 const NEIGHBOR_EVERY: u32 = 4;
 /// Records heard and not yet brought to the clique.
