@@ -9,6 +9,7 @@ use rand::rngs::ChaCha12Rng;
 use crate::action::{Action, Event, Row};
 use crate::config::Config;
 use crate::input::{DialId, Lane, LinkId, Now, Token};
+use crate::rules::Rules;
 use crate::stats::Stats;
 use crate::wire::{self, Message};
 
@@ -33,6 +34,8 @@ pub struct Cx<'a> {
     pub network: &'a NetworkId,
     /// Key under which peers announce message ids to us; random at each start.
     pub announce_key: &'a [u8; 16],
+    /// The rules in force: all of them, but in some simulations.
+    pub rules: Rules,
 }
 
 impl Cx<'_> {

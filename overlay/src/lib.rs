@@ -20,6 +20,7 @@ pub mod overlay;
 pub mod peers;
 pub mod repair;
 pub mod restored;
+pub mod rules;
 pub mod sampling;
 #[cfg(feature = "sim")]
 pub mod sim;

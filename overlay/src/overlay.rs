@@ -25,6 +25,7 @@ use crate::neighbors::{Code, Neighbors, Phase};
 use crate::peers::{Book, Own};
 use crate::repair::Repair;
 use crate::restored::Restored;
+use crate::rules::Rules;
 use crate::sampling::Sampling;
 use crate::stats::Stats;
 use crate::status::{PeerInfo, Status};
@@ -56,6 +57,7 @@ struct Env {
     stats: Stats,
     keys: KeyCache,
     announce_key: [u8; 16],
+    rules: Rules,
 }
 
 impl Env {
@@ -70,6 +72,7 @@ impl Env {
             identity: &self.identity,
             network: &self.network,
             announce_key: &self.announce_key,
+            rules: self.rules,
         }
     }
 }
@@ -100,6 +103,19 @@ impl Overlay {
         now: Now,
         restored: Restored,
     ) -> Result<Self, ConfigError> {
+        Self::under(Rules::ALL, identity, network, config, seed, now, restored)
+    }
+
+    /// As [`Overlay::new`]; only a simulation can make `rules` anything but all of them.
+    pub(crate) fn under(
+        rules: Rules,
+        identity: Identity,
+        network: NetworkId,
+        config: Config,
+        seed: [u8; 32],
+        now: Now,
+        restored: Restored,
+    ) -> Result<Self, ConfigError> {
         config.check()?;
         let mut rng = ChaCha12Rng::from_seed(seed);
         let announce_key = rng.random();
@@ -112,6 +128,7 @@ impl Overlay {
             stats: Stats::default(),
             keys: KeyCache::new(KEY_CACHE),
             announce_key,
+            rules,
         };
         let mut cx = env.cx(now);
         let external = cx.config.external.clone();

@@ -10,6 +10,7 @@ use crate::action::{Action, Event, Row};
 use crate::config::{AddressPreset, Config};
 use crate::cx::{Cx, Outbox};
 use crate::input::{Lane, LinkId, Now};
+use crate::rules::Rules;
 use crate::stats::Stats;
 use crate::wire::{self, Message};
 
@@ -79,6 +80,7 @@ impl Bench {
             identity: &self.identity,
             network: &self.network,
             announce_key: &self.announce_key,
+            rules: Rules::ALL,
         }
     }
 

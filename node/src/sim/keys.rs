@@ -118,6 +118,21 @@ mod tests {
             assert!(text.starts_with(&format!("a.toml: {key}: ")), "{text}");
             assert!(text.contains(want), "{text}");
         }
+        // All rules are named, in a list as well.
+        let name = || Value::String("own-dail".to_owned());
+        for value in [name(), Value::Array(vec![name()])] {
+            let text = check("--set", "without", &value).unwrap_err().to_string();
+            let start = "--set: without: unknown variant `own-dail`, expected one of `prefix-rank`, `own-dial`";
+            assert!(text.starts_with(start), "{text}");
+            assert!(text.ends_with("`healing`"), "{text}");
+        }
+        let text = check("--set", "without", &Value::Integer(1)).unwrap_err();
+        let want = "expected the name of a rule, or a list of them";
+        assert!(text.to_string().contains(want), "{text}");
+        let name = Value::String("own-dial".to_owned());
+        assert_eq!(check("--set", "without", &name), Ok(()));
+        let names = Value::Array(vec![name]);
+        assert_eq!(check("--set", "without", &names), Ok(()));
         // A whole number is a number.
         assert_eq!(check("a.toml", "force", &Value::Integer(10)), Ok(()));
     }

@@ -103,7 +103,7 @@ mod tests {
              \"jitter\":0.1,\"join_s\":10.0,\"joins_per_s\":0.0,\"list\":0,\"list_young\":0,\"loss\":0.0,\
              \"measure_every_s\":60.0,\"nodes\":100,\"outbound\":0,\"period_s\":0.0,\
              \"player\":\"overlay\",\"poisoned\":0.0,\"proven\":0,\"push\":0,\"reorder\":0.0,\"seeds\":3,\"session_mean_s\":0.0,\"session_shape\":0.5,\
-             \"slots\":0,\"start\":\"cold\",\"undialable\":0.0,\"uplink\":0,\"victims\":0,\"warm_heard\":0}},\
+             \"slots\":0,\"start\":\"cold\",\"undialable\":0.0,\"uplink\":0,\"victims\":0,\"warm_heard\":0,\"without\":[]}},\
              \"version\":\"{VERSION}\",\"event_hash\":\"{hash}\"}}"
         );
         assert_eq!(json, golden);

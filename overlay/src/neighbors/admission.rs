@@ -7,6 +7,7 @@ use super::{Code, Link, Neighbors};
 use crate::cx::Cx;
 use crate::input::LinkId;
 use crate::peers::{Book, Prefix};
+use crate::rules::Rule;
 
 /// Inbound neighbors protected for their group (chosen by a secret hash), their round trip, and their usefulness. Bitcoin Core's
 /// eviction protects 4, 8 and 4 in the same way, then half of the rest by age.
@@ -43,13 +44,16 @@ impl Neighbors {
         book: &mut Book,
         cx: &mut Cx<'_>,
     ) -> bool {
+        let apart = cx.rules.hold(Rule::SeparatePools);
         let pool: Vec<(LinkId, Link)> = self
             .links
             .neighbors()
-            .filter(|(other, link)| !link.outbound && *other != id)
+            .filter(|(other, link)| !(link.outbound && apart) && *other != id)
             .map(|(id, link)| (id, link.clone()))
             .collect();
-        if pool.len() < cx.config.neighbors.inbound {
+        let config = &cx.config.neighbors;
+        let more = if apart { 0 } else { config.outbound };
+        if pool.len() < config.inbound + more {
             return false;
         }
         let Some(victim) = choose_victim(&pool, &self.eviction_key, book, addr) else {

@@ -12,11 +12,14 @@ use crate::config::Seed;
 use crate::cx::Cx;
 use crate::input::DialError;
 use crate::peers::{Book, DialPurpose, Dialing};
+use crate::rules::Rule;
 
 /// First and longest wait before a configured peer is dialled again after a failure. A guess.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// How often a reached seed is asked again while the node has no neighbor. A guess.
 const ASK_AGAIN_ALONE: Duration = Duration::from_secs(3);
+/// Longer than any simulation.
+const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// A configured peer and when it is due.
 #[derive(Debug)]
@@ -74,6 +77,9 @@ impl Upkeep {
             };
             entry.next = cx.now.mono + pause;
             entry.not_before = cx.now.mono;
+            if entry.purpose == DialPurpose::Seed && !cx.rules.hold(Rule::Healing) {
+                entry.not_before += NEVER;
+            }
         }
         self.wake(cx);
     }

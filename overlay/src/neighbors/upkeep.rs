@@ -15,6 +15,7 @@ use crate::action::Target;
 use crate::cx::Cx;
 use crate::input::{Lane, LinkId};
 use crate::peers::{Book, DialPurpose};
+use crate::rules::Rule;
 use crate::sampling::View;
 use crate::wire::{Message, Purpose};
 
@@ -207,7 +208,12 @@ impl Neighbors {
             return;
         }
         let coming = book.dialing_neighbors() + self.requests.len() + self.greeting_neighbors();
-        let want = cx.config.neighbors.outbound.saturating_sub(have + coming);
+        let config = &cx.config.neighbors;
+        let mut want = config.outbound.saturating_sub(have + coming);
+        if !cx.rules.hold(Rule::SeparatePools) {
+            let taken = self.links.neighbors().count() + coming;
+            want = want.min((config.outbound + config.inbound).saturating_sub(taken));
+        }
         if want == 0 {
             return;
         }
@@ -282,7 +288,9 @@ impl Neighbors {
             return;
         }
         let narrowed = view.group_count() * 2 < book.archived_groups();
-        let dials = if alone || narrowed {
+        let dials = if !cx.rules.hold(Rule::Healing) {
+            0
+        } else if alone || narrowed {
             HEAL_ALONE_DIALS
         } else {
             1

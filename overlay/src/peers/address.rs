@@ -106,6 +106,13 @@ pub struct Caps {
 }
 
 impl Caps {
+    /// No caps at all.
+    pub const NONE: Self = Self {
+        per_addr: usize::MAX,
+        per_group: usize::MAX,
+        per_wide_group: usize::MAX,
+    };
+
     /// The caps of a preset. `Wan`: 8 an address and 16 a /24, as go-libp2p's connection limiter; the rest are guesses.
     #[must_use]
     pub const fn of(preset: AddressPreset) -> Self {

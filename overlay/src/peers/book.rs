@@ -16,6 +16,7 @@ use crate::config::AddressPreset;
 use crate::cx::Cx;
 use crate::input::Now;
 use crate::restored::Restored;
+use crate::rules::{Rule, Rules};
 use crate::wire::{ListItem, PeerRecord};
 
 /// Most anchors kept.
@@ -59,6 +60,8 @@ pub enum Heard {
 pub struct Book {
     pub(super) me: PeerId,
     pub(super) preset: AddressPreset,
+    pub(super) caps: Caps,
+    pub(super) rules: Rules,
     pub(super) config: Config,
     pub(super) young: bool,
     pub(super) marker: Marker,
@@ -78,8 +81,15 @@ impl Book {
     /// A book that knows what the store kept.
     #[must_use]
     pub fn new(restored: &Restored, cx: &mut Cx<'_>) -> Self {
-        let (config, preset) = (cx.config.peers.clone(), cx.config.addresses);
-        let caps = Caps::of(preset);
+        let (mut config, preset) = (cx.config.peers.clone(), cx.config.addresses);
+        let caps = if cx.rules.hold(Rule::AddressCaps) {
+            Caps::of(preset)
+        } else {
+            Caps::NONE
+        };
+        if !cx.rules.hold(Rule::SourceQuota) {
+            config.per_source = config.heard;
+        }
         let mut archive = Archive::new(preset, config.archive, config.archive_persist, cx.rng);
         archive.restore(&restored.archive, cx);
         let mut anchors = restored.anchors.clone();
@@ -87,6 +97,8 @@ impl Book {
         Self {
             me: cx.me(),
             preset,
+            caps,
+            rules: cx.rules,
             young: true,
             marker: Marker::new(cx.rng),
             candidates: Candidates::new(preset, caps, cx.rng),
@@ -106,7 +118,7 @@ impl Book {
     /// The caps per address and group, the same for links, dials and records.
     #[must_use]
     pub const fn caps(&self) -> Caps {
-        Caps::of(self.preset)
+        self.caps
     }
 
     /// The groups of an address.
@@ -118,7 +130,12 @@ impl Book {
     /// What an id is ranked by at an address.
     #[must_use]
     pub fn marks(&self, id: &[u8; 32], addr: SocketAddr) -> Marks {
-        self.marker.marks(id, addr.ip(), self.preset)
+        let preset = if self.rules.hold(Rule::PrefixRank) {
+            self.preset
+        } else {
+            AddressPreset::Local
+        };
+        self.marker.marks(id, addr.ip(), preset)
     }
 
     /// This address answered with our own key: never dial it again.
@@ -174,13 +191,6 @@ impl Book {
         proven.or_else(|| self.candidates.get(peer).map(|candidate| &candidate.record))
     }
 
-    /// How many more untested candidates this source may name now.
-    #[must_use]
-    pub fn room_for(&self, source: &PeerId, wins: bool) -> bool {
-        self.candidates.room(source, &self.config) > 0
-            || (wins && self.candidates.has_spare(source))
-    }
-
     /// Takes in a record with a good signature. `bits` are the addresses that the source has proven itself (0 = it says nothing,
     /// all are tried); only those are dialled.
     pub fn heard(
@@ -190,7 +200,11 @@ impl Book {
         source: Source,
         cx: &mut Cx<'_>,
     ) -> Heard {
-        let heard = self.take_in(record, bits, source, cx);
+        let heard = if self.rules.hold(Rule::OwnDial) {
+            self.take_in(record, bits, source, cx)
+        } else {
+            self.trust(record, bits, cx)
+        };
         let counter = match heard {
             Heard::New => &mut cx.stats.peers.heard,
             Heard::Renewed => &mut cx.stats.peers.renewed,
@@ -231,8 +245,10 @@ impl Book {
         }
         let (class, from) = match source {
             Source::Caller => (Class::Caller, None),
-            Source::List { from, wins: true } => (Class::Wins, Some(from)),
-            Source::List { from, wins: false } => (Class::Spare, Some(from)),
+            Source::List { from, wins } => {
+                let class = if wins { Class::Wins } else { Class::Spare };
+                (class, Some(self.queue_of(from)))
+            }
         };
         if let Some(candidate) = self.candidates.get(&peer) {
             let newer = candidate.record.version < record.version;
@@ -249,14 +265,6 @@ impl Book {
         } else {
             Heard::Full
         }
-    }
-
-    fn dialable_bits(&self, record: &Verified<PeerRecord>, bits: u8, now: Instant) -> u8 {
-        let peer = record.signer();
-        record
-            .addrs()
-            .filter(|(bit, addr)| bits & bit != 0 && self.can_dial(*addr, &peer, now))
-            .fold(0, |all, (bit, _)| all | bit)
     }
 
     /// Gives a proven peer its newer record. A record that no longer names the proven address, where the older one did, ends the
@@ -372,17 +380,6 @@ impl Book {
             cx.stats.peers.proofs_renewed += 1;
             self.proven.renew(&peer, cx.now);
         }
-    }
-
-    /// A frame arrived from anybody: we are not cut off.
-    pub fn in_touch(&mut self, now: Instant) {
-        self.last_contact = self.last_contact.max(Some(now));
-    }
-
-    /// No sign of life from anybody for a while.
-    pub(super) fn cut_off(&self, now: Instant) -> bool {
-        self.last_contact
-            .is_none_or(|at| now.saturating_duration_since(at) >= self.config.cut_off_after)
     }
 
     /// When the peer was last proven; `None` if it is not.

@@ -12,6 +12,7 @@ use crate::action::{Action, Row, Target};
 use crate::cx::Cx;
 use crate::input::{DialError, DialId};
 use crate::neighbors::Code;
+use crate::rules::Rule;
 
 /// How a failed dial is understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,9 +139,12 @@ impl Book {
         if let Some(until) = addr.and_then(|addr| self.dials.resting(addr, peer, now)) {
             return Err(DialRefused::Resting(until));
         }
-        self.dials.take_rate(now).map_err(DialRefused::Rate)?;
+        if self.rules.hold(Rule::DialRate) {
+            self.dials.take_rate(now).map_err(DialRefused::Rate)?;
+        }
         let caps = self.caps();
         if let Some(addr) = addr.filter(|_| purpose == DialPurpose::Candidate)
+            && self.rules.hold(Rule::DialBudget)
             && !self.dials.take_hearsay(addr.ip(), self.preset, &caps, now)
         {
             return Err(DialRefused::Budget);
@@ -259,23 +263,24 @@ impl Book {
             self.in_touch(now);
         }
         let Some(addr) = dialing.addr else { return };
+        let judged = self.rules.hold(Rule::SourceQuota);
         match failure {
             Failure::Ours => {
                 // An address of a family we cannot dial is no use to us, and nobody's fault.
                 if *reason == Ok(DialError::NoAddress) {
-                    self.dials.rest(addr, None, true, &self.config, now);
+                    self.rest(addr, None, true, cx);
                     self.candidates.failed(&peer, addr, false);
                 }
                 self.candidates.put_back(&peer);
             }
             Failure::Refused => {
                 // It is there, so its source spoke true; it may have room for us another time.
-                self.dials.rest(addr, Some(peer), false, &self.config, now);
+                self.rest(addr, Some(peer), false, cx);
                 self.candidates.failed(&peer, addr, false);
             }
             Failure::Wrong => {
-                self.dials.rest(addr, Some(peer), true, &self.config, now);
-                self.candidates.failed(&peer, addr, true);
+                self.rest(addr, Some(peer), true, cx);
+                self.candidates.failed(&peer, addr, judged);
                 if self.proven_addr(&peer) == Some(addr) {
                     cx.stats.peers.died += 1;
                     self.drop_proven(&peer);
@@ -284,13 +289,31 @@ impl Book {
             Failure::Dead => {
                 let excused = self.cut_off(now);
                 cx.stats.peers.failures_excused += u64::from(excused);
-                self.dials.rest(addr, None, !excused, &self.config, now);
-                self.candidates.failed(&peer, addr, !excused);
+                self.rest(addr, None, !excused, cx);
+                self.candidates.failed(&peer, addr, judged && !excused);
                 if !excused && self.proven_addr(&peer) == Some(addr) {
                     self.note_failure(&peer, cx);
                 }
             }
         }
+    }
+
+    fn rest(&mut self, addr: SocketAddr, peer: Option<PeerId>, escalate: bool, cx: &Cx<'_>) {
+        if self.rules.hold(Rule::RestDead) {
+            self.dials
+                .rest(addr, peer, escalate, &self.config, cx.now.mono);
+        }
+    }
+
+    /// A frame arrived from anybody: we are not cut off.
+    pub fn in_touch(&mut self, now: Instant) {
+        self.last_contact = self.last_contact.max(Some(now));
+    }
+
+    /// No sign of life from anybody for a while.
+    fn cut_off(&self, now: Instant) -> bool {
+        self.last_contact
+            .is_none_or(|at| now.saturating_duration_since(at) >= self.config.cut_off_after)
     }
 
     /// A peer that refused asked not to be dialled again for this long: it rests there for at least that. Others at its address

@@ -11,6 +11,7 @@ mod crowd;
 mod dialling;
 mod dials;
 mod groups;
+mod hearsay;
 #[cfg(feature = "sim")]
 mod inspect;
 mod marks;

@@ -1,8 +1,10 @@
 //! The push-pull exchange from its caller's end: whom to visit, and what to take from the answer.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use crypto::{PeerId, Verified};
+use rand::seq::SliceRandom as _;
 
 use super::young::Young;
 use super::{Sampling, Stage, Visit};
@@ -10,7 +12,8 @@ use crate::action::Target;
 use crate::cx::Cx;
 use crate::input::{Lane, LinkId};
 use crate::neighbors::{Change, Code, Link, Links};
-use crate::peers::{Book, DialPurpose, Heard, Source};
+use crate::peers::{Book, DialPurpose, Heard, Marks, Source};
+use crate::rules::Rule;
 use crate::wire::{
     Bounded, ExchangeReply, ExchangeRequest, ListItem, MAX_LIST, Message, PeerRecord,
 };
@@ -113,6 +116,9 @@ impl Sampling {
             (1, parallel.div_ceil(4).max(2))
         };
         let mut order = self.by_age(book, cx);
+        if !cx.rules.hold(Rule::OldestFirst) {
+            order.shuffle(cx.rng);
+        }
         while budget > 0 && self.visits.len() < most {
             let Some((_, _, peer)) = order.pop() else {
                 break;
@@ -311,11 +317,7 @@ impl Sampling {
             let record = &item.record.value;
             let known = book.version_of(&record.id);
             let news = known.is_none_or(|version| version < record.version);
-            let winning = record
-                .addrs()
-                .filter(|(bit, _)| news && item.proven & bit != 0)
-                .map(|(_, addr)| (addr, book.marks(&record.id, addr)))
-                .find(|(_, marks)| self.would_win(marks));
+            let winning = if news { self.winning(item, book) } else { None };
             // A proven peer that has moved keeps its place in the queue; a spare that only has a newer record stays a spare.
             let proven = known.is_some() && book.candidate_of(&record.id).is_none();
             let wins = winning.is_some() || proven;
@@ -332,6 +334,16 @@ impl Sampling {
             }
         }
         Ok(found)
+    }
+
+    /// Where the peer of an item is said to be proven and would win a slot, and what it is ranked by there.
+    pub(super) fn winning(&self, item: &ListItem, book: &Book) -> Option<(SocketAddr, Marks)> {
+        let record = &item.record.value;
+        record
+            .addrs()
+            .filter(|(bit, _)| item.proven & bit != 0)
+            .map(|(_, addr)| (addr, book.marks(&record.id, addr)))
+            .find(|(_, marks)| self.would_win(marks))
     }
 
     /// Whether an item is a record of our own that we never issued. (Older ones of ours come round for hours and say nothing.)
@@ -421,7 +433,7 @@ pub(super) fn repeats(list: &[ListItem]) -> u64 {
 }
 
 /// The other end of an open link.
-pub(super) fn open_end(link: LinkId, links: &Links) -> Option<(PeerId, std::net::SocketAddr)> {
+pub(super) fn open_end(link: LinkId, links: &Links) -> Option<(PeerId, SocketAddr)> {
     let link = links.get(link).filter(|link| link.is_open())?;
     Some((link.peer, link.addr))
 }

@@ -33,6 +33,7 @@ use crate::cx::Cx;
 use crate::input::{DialId, LinkId};
 use crate::neighbors::Links;
 use crate::peers::{Book, DialPurpose, DialRefused};
+use crate::rules::Rule;
 use crate::wire::PeerRecord;
 use young::Young;
 
@@ -466,7 +467,12 @@ impl Sampling {
         if self.is_young() {
             return;
         }
-        let price = cx.config.sampling.exchanges_per_reset.max(5);
+        let slow = cx.rules.hold(Rule::SlowReset);
+        let price = if slow {
+            cx.config.sampling.exchanges_per_reset.max(5)
+        } else {
+            1
+        };
         self.credit = (self.credit + 1).min(price);
         if self.credit < price {
             return;
@@ -479,7 +485,7 @@ impl Sampling {
             self.view.memory.refill(book.proven_peers());
         }
         debug_assert!(
-            self.resets * 5 <= self.exchanges,
+            !slow || self.resets * 5 <= self.exchanges,
             "at most 0.2 resets per exchange"
         );
     }

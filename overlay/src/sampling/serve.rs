@@ -10,6 +10,7 @@ use crate::cx::Cx;
 use crate::input::{Lane, LinkId};
 use crate::neighbors::{Code, Links};
 use crate::peers::{Book, Group, Heard, Source};
+use crate::rules::Rule;
 use crate::wire::{
     Bounded, ExchangeReply, ExchangeRequest, ListItem, MAX_LIST, Message, PeerRecord,
 };
@@ -58,7 +59,13 @@ impl Sampling {
                 }
             }
         }
-        let pushed = &request.list[..request.list.len().min(cx.config.sampling.push)];
+        let ranked = !cx.rules.hold(Rule::OwnExchanges);
+        let most = if ranked {
+            MAX_LIST
+        } else {
+            cx.config.sampling.push
+        };
+        let pushed = &request.list[..request.list.len().min(most)];
         let repeats = repeats(pushed);
         for (n, item) in pushed.iter().enumerate() {
             if repeats >> n & 1 == 1 {
@@ -69,7 +76,8 @@ impl Sampling {
                 continue;
             }
             let known = book.version_of(&item.record.value.id);
-            match self.hear(peer, item, known, false, book, cx)? {
+            let wins = ranked && (known.is_some() || self.winning(item, book).is_some());
+            match self.hear(peer, item, known, wins, book, cx)? {
                 Some(Heard::New) => cx.stats.sampling.pushed += 1,
                 Some(Heard::Full) => cx.stats.sampling.pushed_over_room += 1,
                 _ => {}

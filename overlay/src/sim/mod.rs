@@ -8,6 +8,8 @@ pub mod adversary;
 pub mod cast;
 pub mod classic;
 mod crowd;
+#[cfg(test)]
+mod forgery;
 mod invariants;
 pub mod measure;
 pub mod outcome;

@@ -76,7 +76,8 @@ impl Roles<'_> {
         let config = self.cast.config(index, self.world);
         let purpose = Purpose::Core(host.starts());
         let seed = seed_of(self.world.seed(), host.index(), purpose);
-        let mut overlay = Overlay::new(
+        let mut overlay = Overlay::under(
+            crate::rules::Rules::without(&self.scenario.without),
             host.who().identity.clone(),
             self.world.network(),
             config,

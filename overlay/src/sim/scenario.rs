@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::rules::{self, Rule};
+
 /// A world and what happens in it. All keys are on one level, so that each can be set from a command line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -97,6 +99,9 @@ pub struct Scenario {
     pub outbound: usize,
     /// Most inbound neighbors.
     pub inbound: usize,
+    /// Rules that honest nodes do without, to see what each is for; in a file or on a command line one name will do for a list.
+    #[serde(deserialize_with = "rules::one_or_more")]
+    pub without: Vec<Rule>,
 
     /// What the figures must reach.
     pub bars: Vec<Bar>,
@@ -330,6 +335,7 @@ impl Default for Scenario {
             archive: 0,
             outbound: 0,
             inbound: 0,
+            without: Vec::new(),
             bars: Vec::new(),
         }
     }
@@ -420,6 +426,9 @@ impl Scenario {
         }
         if self.victims > honest {
             return wrong("victims", "at most as many as honest nodes");
+        }
+        if !self.without.is_empty() && self.player != Player::Overlay {
+            return wrong("without", "nothing, where player is not overlay");
         }
         if self.adversary == Adversary::Targeted && self.victims == 0 {
             return wrong("victims", "a targeted attack needs at least 1");
@@ -516,6 +525,17 @@ mod tests {
             what: Happening::Heal,
         };
         assert_eq!(wrong_key(|s| s.events = vec![late]), "events");
+    }
+
+    #[test]
+    fn only_a_node_does_without_rules() {
+        let mut scenario = Scenario {
+            without: vec![Rule::OwnDial],
+            ..Scenario::default()
+        };
+        assert_eq!(scenario.check(), Ok(()));
+        scenario.player = Player::Cyclon;
+        assert_eq!(scenario.check().unwrap_err().key, "without");
     }
 
     #[test]

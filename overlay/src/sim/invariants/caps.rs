@@ -31,6 +31,8 @@ pub(in crate::sim) struct Bounds {
     pub(super) proven: usize,
     pub(super) archive: usize,
     pub(super) dials: usize,
+    /// Within one second: what was saved up while young and later, and what comes in meanwhile.
+    pub(super) dials_within_1s: usize,
     pub(super) resting: usize,
     pub(super) visits: usize,
     pub(super) bans: usize,
@@ -56,6 +58,10 @@ impl Bounds {
             proven: peers.proven,
             archive: peers.archive,
             dials: peers.in_flight,
+            dials_within_1s: [peers.dials_per_s_young, peers.dials_per_s]
+                .map(|rate| usize::try_from(rate.max(1) * 2).unwrap_or(usize::MAX))
+                .into_iter()
+                .fold(0, usize::saturating_add),
             resting: peers.resting,
             visits: sampling.parallel_opened.max(sampling.parallel),
             bans: config.conduct.max_bans,

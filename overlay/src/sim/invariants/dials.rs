@@ -1,10 +1,10 @@
 //! Nobody dials one address more than the bound: what hearsay names has a budget per address and group, an address where nothing
-//! answers is left alone for a while, and one peer is dialled once at a time.
+//! answers is left alone for a while, one peer is dialled once at a time, and all dials within a second have a limit.
 //!
 //! So however many identities an attacker places at a victim's address, each honest node dials it at most
 //! [`Caps::per_addr`](crate::peers::Caps) times a minute. Configured peers and anchors are exempt: nobody else names those.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,8 @@ use crate::peers::{DialPurpose, Group, Prefix, canonical, host_of};
 const NAME: &str = "dials";
 /// The budgets are for this time.
 const WINDOW: Duration = Duration::from_secs(60);
+/// The rate is held to account over this time.
+const RATE_WINDOW: Duration = Duration::from_secs(1);
 /// What is over is forgotten when there is more than this.
 const SWEEP_ABOVE: usize = 64;
 
@@ -32,6 +34,8 @@ pub(super) struct Seen {
     silent: BTreeMap<SocketAddr, Instant>,
     under_way: BTreeMap<DialId, (PeerId, Option<SocketAddr>)>,
     dialled: BTreeSet<PeerId>,
+    /// Those of the last second that the rate is for.
+    of_late: VecDeque<Instant>,
 }
 
 impl Seen {
@@ -84,6 +88,7 @@ impl Seen {
         );
         if !trusted {
             self.check_rest(addr, bounds, moment, found);
+            self.check_rate(bounds, moment, found);
         }
         if purpose == DialPurpose::Candidate {
             self.check_budget(addr, bounds, moment, found);
@@ -109,6 +114,20 @@ impl Seen {
         if after < rest {
             let what =
                 format!("{addr} is dialled {after:?} after nothing answered there, not {rest:?}");
+            found.add(moment, NAME, what);
+        }
+    }
+
+    fn check_rate(&mut self, bounds: &Bounds, moment: &Moment, found: &mut Found) {
+        let (now, most) = (moment.now.mono, bounds.dials_within_1s);
+        let past = |at: &Instant| now.saturating_duration_since(*at) >= RATE_WINDOW;
+        while self.of_late.front().is_some_and(past) || self.of_late.len() > most {
+            self.of_late.pop_front();
+        }
+        self.of_late.push_back(now);
+        let dials = self.of_late.len();
+        if dials > most {
+            let what = format!("{dials} dials within a second, at most {most}");
             found.add(moment, NAME, what);
         }
     }

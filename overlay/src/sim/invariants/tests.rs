@@ -338,6 +338,16 @@ fn an_address_is_given_no_rest() {
 }
 
 #[test]
+fn more_dials_within_a_second_than_the_rate_gives() {
+    let scenario = scenario(12);
+    let mut run = sound(&scenario, 20.0);
+    run.world.guard_of(2).bounds_mut().dials_within_1s = 0;
+    let violations = go(&mut run, 200.0);
+    assert_only(&violations, "dials", 2);
+    assert_says(&violations, "1 dials within a second, at most 0");
+}
+
+#[test]
 fn a_peer_dialled_twice_at_a_time() {
     let scenario = scenario(12);
     let mut run = sound(&scenario, 20.0);
