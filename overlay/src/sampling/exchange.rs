@@ -310,10 +310,12 @@ impl Sampling {
             }
             let record = &item.record.value;
             let known = book.version_of(&record.id);
+            // Whoever would have won nothing when it was first heard of may win a slot that has been reset since.
+            let unproven = !book.is_proven_key(&record.id);
             let news = known.is_none_or(|version| version < record.version);
             let winning = record
                 .addrs()
-                .filter(|(bit, _)| news && item.proven & bit != 0)
+                .filter(|(bit, _)| (news || unproven) && item.proven & bit != 0)
                 .map(|(_, addr)| (addr, book.marks(&record.id, addr)))
                 .find(|(_, marks)| self.would_win(marks));
             // A proven peer that has moved keeps its place in the queue; a spare that only has a newer record stays a spare.
@@ -321,7 +323,8 @@ impl Sampling {
             let wins = winning.is_some() || proven;
             let heard = self.hear(from, item, known, wins, book, cx)?;
             if let Some((addr, marks)) = winning
-                && heard == Some(Heard::New)
+                && (heard == Some(Heard::New)
+                    || (heard == Some(Heard::Known) && book.promote(&record.id)))
             {
                 cx.stats.sampling.pulled_winners += 1;
                 found += 1;
