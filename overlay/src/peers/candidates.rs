@@ -203,6 +203,18 @@ impl Candidates {
         }
     }
 
+    /// Makes a spare one that would win a slot; false when it is none.
+    pub(super) fn promote(&mut self, peer: &PeerId, config: &Config) -> bool {
+        let spare = self
+            .heard
+            .get(peer)
+            .is_some_and(|candidate| candidate.class == Class::Spare);
+        if spare {
+            self.update(peer, None, Class::Wins, config);
+        }
+        spare
+    }
+
     /// Adds a candidate; false when a cap is against it.
     pub(super) fn insert(
         &mut self,

@@ -325,6 +325,18 @@ fn callers_come_first_winners_next_and_spares_wait_for_a_feeler() {
 }
 
 #[test]
+fn a_spare_that_would_win_after_all_waits_no_longer() {
+    let (mut bench, mut book) = bench(AddressPreset::Wan);
+    book.heard(record(1), 1, list(peer(200), false), &mut bench.cx());
+    assert_eq!(book.next_candidate(false, &mut bench.cx()), None);
+    assert!(book.promote(peer(1).as_bytes()));
+    assert!(!book.promote(peer(1).as_bytes()), "it is no spare any more");
+    assert!(!book.promote(peer(2).as_bytes()), "nobody heard of it");
+    let next = book.next_candidate(false, &mut bench.cx());
+    assert_eq!(next.map(|(peer, _)| peer), Some(peer(1)));
+}
+
+#[test]
 fn a_winner_takes_the_place_of_a_spare_of_the_same_source() {
     let (mut bench, mut book) = bench(AddressPreset::Wan);
     for n in 1..=8 {

@@ -316,14 +316,20 @@ impl Sampling {
             }
             let record = &item.record.value;
             let known = book.version_of(&record.id);
+            let proven = book.is_proven_key(&record.id);
             let news = known.is_none_or(|version| version < record.version);
-            let winning = if news { self.winning(item, book) } else { None };
+            // Whoever would have won nothing when it was first heard of may win a slot that has been reset since.
+            let winning = if news || !proven {
+                self.winning(item, book)
+            } else {
+                None
+            };
             // A proven peer that has moved keeps its place in the queue; a spare that only has a newer record stays a spare.
-            let proven = known.is_some() && book.candidate_of(&record.id).is_none();
             let wins = winning.is_some() || proven;
             let heard = self.hear(from, item, known, wins, book, cx)?;
             if let Some((addr, marks)) = winning
-                && heard == Some(Heard::New)
+                && (heard == Some(Heard::New)
+                    || (heard == Some(Heard::Known) && book.promote(&record.id)))
             {
                 cx.stats.sampling.pulled_winners += 1;
                 found += 1;

@@ -561,6 +561,44 @@ fn an_outbound_link_is_asked_while_young_and_winners_of_its_list_are_dialled() {
     assert!(pushed.iter().any(|(_, request)| !request.list.is_empty()));
 }
 
+/// Whoever was heard of when it would win nothing, and waits undialled, is no stranger to the lottery of the next seed.
+#[test]
+fn who_would_win_nothing_when_first_named_is_dialled_when_it_would() {
+    let mut node = Node::new(0, Bench::new(0));
+    node.bench.config.sampling.slots = 1;
+    node.sampling = Sampling::new(&mut node.bench.cx());
+    node.sampling.young = None;
+    for n in 1..=9 {
+        node.book
+            .proven(peer(n), local(n), record(n), &mut node.bench.cx());
+    }
+    node.wake();
+    let link = LinkId(1);
+    node.open(link, peer(1), local(1), record(1), None);
+    let wins = |node: &Node, n: u32| {
+        let marks = node.book.marks(peer(n).as_bytes(), local(n));
+        node.sampling.would_win(&marks)
+    };
+    let loser = (10..99).find(|n| !wins(&node, *n)).unwrap();
+    let name = |node: &mut Node| {
+        node.sampling.asked.insert(link, 64);
+        node.message(link, reply(1, vec![item(loser)])).unwrap();
+        dialled(node)
+    };
+    assert_eq!(name(&mut node), []);
+    let resets = (0..1000).find(|_| {
+        node.sampling.plant_resets(1, &mut node.bench.rng);
+        let proven = node.book.proven_peers();
+        node.sampling.view.memory.refill(proven);
+        wins(&node, loser)
+    });
+    assert!(resets.is_some());
+    let dials = name(&mut node);
+    assert_eq!(dials.len(), 1);
+    assert_eq!(dials[0].1, peer(loser));
+    assert_eq!(node.bench.stats.sampling.pulled_winners, 1);
+}
+
 #[test]
 fn who_would_win_nothing_is_not_dialled_for_a_newer_record_either() {
     let (mut node, link) = met();
