@@ -280,6 +280,9 @@ impl Book {
             }
             Failure::Wrong => {
                 self.rest(addr, Some(peer), true, cx);
+                if dialing.purpose == DialPurpose::Candidate {
+                    self.dials.astray(addr.ip(), now);
+                }
                 self.candidates.failed(&peer, addr, judged);
                 if self.proven_addr(&peer) == Some(addr) {
                     cx.stats.peers.died += 1;

@@ -58,6 +58,8 @@ pub enum DialRefused {
 
 /// Dials on hearsay per minute: to one address, one /24, one /16. Guesses near go-libp2p's 0.2/s per address.
 const HEARSAY_WINDOW: Duration = Duration::from_secs(60);
+/// What a dial on hearsay costs its address on top if somebody else is there. A guess: two such dials use up the eight of a minute.
+const ASTRAY: usize = 3;
 /// Keys of hearsay windows kept; when full of running windows, hearsay is not dialled.
 const MAX_WINDOWS: usize = 8192;
 /// Own addresses remembered; the oldest is forgotten first.
@@ -180,6 +182,16 @@ impl Dials {
             window.1 += 1;
         }
         true
+    }
+
+    /// Hearsay sent us to an address where somebody else is: that costs the address as much again as [`ASTRAY`] dials, so that made-up
+    /// peers at a victim's address send us there the less. (It does not rest, or they would hide the victim from us.)
+    pub(super) fn astray(&mut self, ip: IpAddr, now: Instant) {
+        if let Some((start, count)) = self.windows.get_mut(&host_of(ip))
+            && now.saturating_duration_since(*start) < HEARSAY_WINDOW
+        {
+            *count = count.saturating_add(ASTRAY);
+        }
     }
 
     /// Until when the address (or this peer at this address) rests.

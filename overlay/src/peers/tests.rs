@@ -552,6 +552,32 @@ fn dials_are_limited_in_rate_in_flight_per_peer_and_never_go_to_ourselves() {
 }
 
 #[test]
+fn made_up_peers_at_a_victims_address_use_up_its_budget_sooner() {
+    let (mut bench, mut book) = bench(AddressPreset::Wan);
+    let victim = |port: u16| Target::Addr(SocketAddr::from(([23, 5, 5, 5], port)));
+    let mut sent = 0;
+    for n in 1..=60_u32 {
+        let (target, cx) = (victim(4000), &mut bench.cx());
+        if let Ok(id) = book.try_dial(peer(n), target, DialPurpose::Candidate, cx) {
+            sent += 1;
+            let dialing = book.dial_ended(id).unwrap();
+            book.dial_failed(&dialing, &Ok(DialError::WrongIdentity), &mut bench.cx());
+        }
+        bench.advance(Duration::from_millis(500));
+    }
+    assert_eq!(sent, 2, "within half a minute");
+    // The next minute somebody else may be looked for there, and those who are there may all be.
+    bench.advance(Duration::from_secs(60));
+    for n in 101..=108_u32 {
+        let (target, cx) = (victim(4000 + n as u16), &mut bench.cx());
+        let id = book
+            .try_dial(peer(n), target, DialPurpose::Candidate, cx)
+            .unwrap();
+        book.dial_ended(id);
+    }
+}
+
+#[test]
 fn hearsay_has_a_budget_per_address_and_group() {
     let (mut bench, mut book) = bench(AddressPreset::Wan);
     let mut sent = 0;
