@@ -178,18 +178,6 @@ impl Book {
         proven.or_else(|| self.candidates.get(id).map(|c| c.record.version))
     }
 
-    /// A peer, by raw key, would win a slot now: if it is a candidate that waited as a spare, it waits no longer. Whether it was one.
-    pub fn promote(&mut self, id: &[u8; 32]) -> bool {
-        let Some(peer) = self
-            .candidates
-            .get(id)
-            .map(|candidate| candidate.record.signer())
-        else {
-            return false;
-        };
-        self.candidates.promote(&peer, &self.config)
-    }
-
     /// Whether a raw key is that of a proven peer.
     #[must_use]
     pub fn is_proven_key(&self, id: &[u8; 32]) -> bool {

@@ -11,6 +11,18 @@ use crate::rules::Rule;
 use crate::wire::PeerRecord;
 
 impl Book {
+    /// A peer, by raw key, would win a slot now: if it is a candidate that waited as a spare, it waits no longer. Whether it was one.
+    pub fn promote(&mut self, id: &[u8; 32]) -> bool {
+        let Some(peer) = self
+            .candidates
+            .get(id)
+            .map(|candidate| candidate.record.signer())
+        else {
+            return false;
+        };
+        self.candidates.promote(&peer, &self.config)
+    }
+
     /// How many more untested candidates this source may name now.
     #[must_use]
     pub fn room_for(&self, source: &PeerId, wins: bool) -> bool {
