@@ -111,12 +111,12 @@ fn fair() -> Vec<Guard> {
             "crash",
             Scenario {
                 period_s: 2.0,
-                duration_s: 250.0,
+                duration_s: 230.0,
                 events: vec![event(20.0, Happening::Crash { fraction: 0.3 })],
                 ..world()
             },
             "dead",
-            [0.06, 0.065],
+            [0.056, 0.068],
         ),
         never(Rule::SlowReset, "byzantine", flood(), "resets"),
         Guard {

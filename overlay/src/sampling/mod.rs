@@ -316,7 +316,9 @@ impl Sampling {
             self.dial_candidate(true, book, cx);
         }
         if self.next_recheck <= now && !self.view.is_empty() {
-            self.next_recheck = now + cx.config.sampling.recheck;
+            // Sooner again, the more dials have failed.
+            let eighths = u32::try_from(book.failing() / 8).unwrap_or(u32::MAX - 1);
+            self.next_recheck = now + cx.config.sampling.recheck / (1 + eighths);
             self.recheck(book, links, cx);
             self.renew_census(book, cx);
         }
@@ -404,35 +406,39 @@ impl Sampling {
         }
     }
 
-    /// Members whose last dial failed are not visited but dialled again here, so that a wave of deaths is noticed within minutes
-    /// and does not stop the exchanges.
+    /// Dials members that may be dead: those whose last dial failed, which nobody visits, the oldest proof first. Where a few failed they are
+    /// all that is wrong, and a few dials a look are enough. Where many did, something has happened to many: looks are more frequent,
+    /// more are dialled at a look, and of those not tried yet too, in number as the square of those that failed, which is next to
+    /// nothing until a good part of the memory is gone. The rate of dials bounds it all.
     fn recheck(&mut self, book: &mut Book, links: &Links, cx: &mut Cx<'_>) {
         if book.failing() == 0 {
             return;
         }
-        let mut doubtful: Vec<(Option<Instant>, PeerId, _)> = self
+        let members = self
             .view
             .peers()
-            .filter(|(peer, _)| {
-                book.failures_of(peer) > 0
-                    && !book.is_dialing(peer)
-                    && links.outbound_to(peer).is_none()
-            })
-            .map(|(peer, addr)| (book.proven_at(&peer), peer, addr))
-            .collect();
+            .filter(|(peer, _)| !book.is_dialing(peer) && links.outbound_to(peer).is_none())
+            .map(|(peer, addr)| (book.proven_at(&peer), peer, addr));
+        let (mut doubtful, mut untried): (Vec<_>, Vec<_>) =
+            members.partition(|(_, peer, _)| book.failures_of(peer) > 0);
         doubtful.sort_unstable();
-        let mut left = cx.config.sampling.rechecks;
-        for (_, peer, addr) in doubtful {
-            if left == 0 {
-                break;
-            }
-            // A refusal here is an address at rest, or the rate.
-            if book
-                .try_dial(peer, Target::Addr(addr), DialPurpose::Exchange, cx)
-                .is_ok()
-            {
-                cx.stats.sampling.rechecks += 1;
-                left -= 1;
+        untried.sort_unstable();
+        let failed = doubtful.len();
+        let again = cx.config.sampling.rechecks.max(failed / 4);
+        let first = 2 * failed * failed / self.view.len().max(1);
+        for (members, mut left) in [(doubtful, again), (untried, first)] {
+            for (_, peer, addr) in members {
+                if left == 0 {
+                    break;
+                }
+                // A refusal here is an address at rest, or the rate.
+                if book
+                    .try_dial(peer, Target::Addr(addr), DialPurpose::Exchange, cx)
+                    .is_ok()
+                {
+                    cx.stats.sampling.rechecks += 1;
+                    left -= 1;
+                }
             }
         }
     }

@@ -897,6 +897,37 @@ fn a_silent_member_is_dropped_after_three_visits_and_a_late_answer_is_no_fault()
 }
 
 #[test]
+fn where_many_dials_fail_members_not_tried_yet_are_looked_at_too() {
+    for (failed, all) in [(2, false), (20, true)] {
+        let mut node = Node::new(0, Bench::new(0));
+        for n in 1..=40 {
+            node.book
+                .proven(peer(n), local(n), record(n), &mut node.bench.cx());
+        }
+        node.wake();
+        node.sampling.young = None;
+        for n in 1..=failed {
+            node.book.unanswered(&peer(n), &mut node.bench.cx());
+        }
+        let now = node.bench.now.mono;
+        node.sampling.next_exchange = Some(now + Duration::from_secs(3600));
+        node.sampling.next_feeler = now + Duration::from_secs(3600);
+        node.sampling.next_recheck = now;
+        dialled(&mut node);
+        node.wake();
+        let dials = dialled(&mut node);
+        let untried = dials.iter().any(|(_, other)| {
+            let tried = (1..=failed).any(|n| peer(n) == *other);
+            !tried
+        });
+        assert!(!dials.is_empty());
+        assert_eq!(untried, all, "{failed} failed");
+        let wait = node.sampling.next_recheck - now;
+        assert_eq!(wait < node.bench.config.sampling.recheck, all, "{wait:?}");
+    }
+}
+
+#[test]
 fn growing_up_resets_are_rare_and_samples_come_from_them() {
     let mut node = Node::new(0, Bench::new(0));
     node.bench.config.sampling.slots = 8;
