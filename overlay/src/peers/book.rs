@@ -1,10 +1,12 @@
 //! The book itself: passive data, lent to `sampling` and `neighbors`.
 
 use std::collections::BTreeSet;
+use std::hash::Hash;
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use crypto::{BadSignature, PeerId, Signed, Verified};
+use indexmap::Equivalent;
 use rand::Rng;
 
 use super::archive::Archive;
@@ -176,12 +178,6 @@ impl Book {
     pub fn version_of(&self, id: &[u8; 32]) -> Option<u64> {
         let proven = self.proven.get(id).map(|entry| entry.record.version);
         proven.or_else(|| self.candidates.get(id).map(|c| c.record.version))
-    }
-
-    /// Whether a raw key is that of a proven peer.
-    #[must_use]
-    pub fn is_proven_key(&self, id: &[u8; 32]) -> bool {
-        self.proven.get(id).is_some()
     }
 
     /// The newest record of a peer, heard or proven.
@@ -401,9 +397,9 @@ impl Book {
         self.proven.get(peer).map(|entry| entry.addr)
     }
 
-    /// Whether the peer is proven, anywhere.
+    /// Whether the peer, by id or by raw key, is proven, anywhere.
     #[must_use]
-    pub fn is_proven(&self, peer: &PeerId) -> bool {
+    pub fn is_proven<K: Hash + Equivalent<PeerId>>(&self, peer: &K) -> bool {
         self.proven.get(peer).is_some()
     }
 

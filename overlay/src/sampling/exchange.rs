@@ -316,7 +316,7 @@ impl Sampling {
             }
             let record = &item.record.value;
             let known = book.version_of(&record.id);
-            let proven = book.is_proven_key(&record.id);
+            let proven = book.is_proven(&record.id);
             let news = known.is_none_or(|version| version < record.version);
             // Whoever would have won nothing when it was first heard of may win a slot that has been reset since.
             let winning = if news || !proven {

@@ -91,6 +91,9 @@ crate::stats::counters! {
     }
 }
 
+/// However many dials have failed, looks for members that may be dead are at least this far apart. A guess.
+const SOONEST_RECHECK: Duration = Duration::from_secs(1);
+
 /// Settings of this room. The defaults are those of the simulations in BASALT's style with 1,000 to 10,000 nodes of which up to 30 %
 /// lie; numbers without a source are guesses.
 #[derive(Clone, Debug)]
@@ -139,9 +142,9 @@ pub struct Config {
     pub tiny: usize,
     /// Time between feelers: dials to heard records that would win no slot now. Bitcoin's is 2 minutes.
     pub feeler: (Duration, Duration),
-    /// Time between looks for members that may be dead, and for a proof of the census to renew.
+    /// Time between looks for members that may be dead, and for a proof of the census to renew; shorter where many dials failed.
     pub recheck: Duration,
-    /// Members that may be dead dialled at each look.
+    /// Members that may be dead dialled at each look; more where many dials failed.
     pub rechecks: usize,
 }
 
@@ -316,9 +319,10 @@ impl Sampling {
             self.dial_candidate(true, book, cx);
         }
         if self.next_recheck <= now && !self.view.is_empty() {
-            // Sooner again, the more dials have failed.
-            let eighths = u32::try_from(book.failing() / 8).unwrap_or(u32::MAX - 1);
-            self.next_recheck = now + cx.config.sampling.recheck / (1 + eighths);
+            // Sooner again, the more dials have failed; never sooner than there are dials to spend.
+            let eighths = u32::try_from(book.failing() / 8).unwrap_or(u32::MAX);
+            let wait = cx.config.sampling.recheck / eighths.saturating_add(1);
+            self.next_recheck = now + wait.max(SOONEST_RECHECK.min(cx.config.sampling.recheck));
             self.recheck(book, links, cx);
             self.renew_census(book, cx);
         }
@@ -422,10 +426,12 @@ impl Sampling {
         let (mut doubtful, mut untried): (Vec<_>, Vec<_>) =
             members.partition(|(_, peer, _)| book.failures_of(peer) > 0);
         doubtful.sort_unstable();
-        untried.sort_unstable();
         let failed = doubtful.len();
         let again = cx.config.sampling.rechecks.max(failed / 4);
         let first = 2 * failed * failed / self.view.len().max(1);
+        if first > 0 {
+            untried.sort_unstable();
+        }
         for (members, mut left) in [(doubtful, again), (untried, first)] {
             for (_, peer, addr) in members {
                 if left == 0 {

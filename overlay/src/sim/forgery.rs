@@ -283,7 +283,7 @@ fn a_verdict_on_a_true_record_says_nothing_of_the_same_one_with_another_signatur
     go(&mut plot.run, 10.0);
     let second = node(&plot.run, joiner);
     assert_eq!(second.stats().peers.bad_signatures, 0);
-    assert!(second.rooms().book.is_proven_key(&author));
+    assert!(second.rooms().book.is_proven(&author));
 }
 
 /// Messages in the author's name that nobody has: with the signature of the true one; signed by somebody else; and with a true signature
