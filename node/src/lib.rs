@@ -8,6 +8,7 @@ mod builder;
 pub mod config;
 pub mod data_dir;
 mod driver;
+pub mod evidence;
 pub mod faults;
 mod handle;
 mod node;
@@ -17,7 +18,9 @@ mod subscription;
 mod transport;
 
 pub use builder::{Builder, Limits, SpawnError};
-pub use handle::{EventStream, Handle, IntoTopic, NodeEvent, PublishError, Published, Stopped};
+pub use handle::{
+    EventStream, EvidenceError, Handle, IntoTopic, NodeEvent, PublishError, Published, Stopped,
+};
 pub use node::Node;
 pub use snapshot::{NodeStats, PeerInfo, Status, TransportStats};
 pub use subscription::{From, Item, SubscribeError, Subscription};

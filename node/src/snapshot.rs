@@ -50,6 +50,8 @@ pub struct Status {
     pub clock_offset_ms: Option<i64>,
     /// Someone else signs with this node's key: publishing has stopped.
     pub cloned: bool,
+    /// Proofs of equivocation that are kept.
+    pub evidence: u64,
     /// Open subscriptions.
     pub subscribers: usize,
 }

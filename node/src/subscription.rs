@@ -10,9 +10,9 @@ use overlay::action::Delivery;
 use overlay::messages::{BadTopic, StoredMessage, Topic};
 use tokio::sync::{Notify, watch};
 
-use crate::handle::Stopped;
+use crate::handle::{EvidenceError, Stopped};
 use crate::snapshot::Counters;
-use crate::store::{StoreError, StoreHandle};
+use crate::store::{StoreError, StoreHandle, StoredEvidence};
 
 /// Entries that may wait for one subscriber, by default. A guess: a tenth of a second of a very busy node.
 pub(crate) const RING_ENTRIES: usize = 8192;
@@ -263,6 +263,12 @@ impl Subscribers {
             Some(store) => store.read_log(next, PAGE_MESSAGES, PAGE_BYTES).await,
             None => Ok(Vec::new()),
         }
+    }
+
+    /// The proofs of equivocation in the store.
+    pub(crate) async fn read_evidence(&self) -> Result<Vec<StoredEvidence>, EvidenceError> {
+        let store = self.store().ok_or(Stopped)?;
+        Ok(store.read_evidence().await?)
     }
 
     /// Cursor of the oldest entry in the log; 0 = the log is empty.

@@ -252,14 +252,25 @@ async fn the_examples_of_the_page_work() {
             .identity(Identity::from_seed(&[n; 32]))
             .preset(AddressPreset::Local)
     };
-    let first = build(1).spawn().await.unwrap();
-    let seed = overlay::config::Seed {
-        peer: first.id(),
-        target: overlay::action::Target::Addr(first.local_addrs()[0]),
+    let seed = |node: &Node| overlay::config::Seed {
+        peer: node.id(),
+        target: overlay::action::Target::Addr(node.local_addrs()[0]),
     };
-    let second = build(2).seed(seed).spawn().await.unwrap();
-    while neighbors_of(&first).await == 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await; // GET /v1/peers has something to show
+    // Two nodes with one key number alike, so that GET /v1/evidence has something to show.
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap();
+    let clock_ms = now.as_millis() as u64 - 20_000;
+    let mut twins = Vec::new();
+    for text in ["to the first", "to the second"] {
+        let twin = build(3).unix_clock(move || clock_ms).spawn().await.unwrap();
+        twin.handle().publish("twins", text).await.unwrap();
+        twins.push(twin);
+    }
+    let first = build(1).seed(seed(&twins[0])).spawn().await.unwrap();
+    let second = build(2).seed(seed(&first)).seed(seed(&twins[1]));
+    let second = second.spawn().await.unwrap();
+    let handle = first.handle();
+    while neighbors_of(&first).await == 0 || handle.evidence().await.unwrap().is_empty() {
+        tokio::time::sleep(Duration::from_millis(10)).await; // GET /v1/peers has something to show too
     }
     let dir = tempfile::tempdir().unwrap();
     let token = DataDir::new(dir.path()).admin_token_or_new().unwrap();
@@ -291,8 +302,11 @@ async fn the_examples_of_the_page_work() {
     })
     .await
     .unwrap();
-    assert_eq!(ran, 8, "all examples of the page were found");
+    assert_eq!(ran, 9, "all examples of the page were found");
     admin.shutdown().await;
+    for twin in twins {
+        twin.shutdown().await;
+    }
     second.shutdown().await;
     first.shutdown().await;
 }

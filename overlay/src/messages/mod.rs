@@ -10,6 +10,7 @@ mod admit;
 mod authors;
 mod decided;
 mod equivocation;
+mod evidence;
 mod part;
 mod publish;
 mod recent;
@@ -31,6 +32,7 @@ use crypto::{MessageId, PeerId, Signed, Verified};
 
 pub use admit::{Admission, Refused, admit};
 pub use decided::Decided;
+pub use evidence::{Evidence, NotEvidence};
 pub use part::Messages;
 pub use topic::{BadTopic, MAX_TOPIC, Topic};
 
@@ -99,7 +101,9 @@ crate::stats::counters! {
         equivocations,
         /// Messages displaced from such a pair by one of a lesser id.
         displaced,
-        /// Equivocations without a proof to hand out: the first message is no longer in the log, or too many are being read.
+        /// Pairs handed out as evidence, and to the store.
+        evidence,
+        /// Equivocations without evidence: the first message is no longer in the log, or too many are being read.
         unproven,
         /// Messages removed from the log by count, bytes or fairness.
         pruned,

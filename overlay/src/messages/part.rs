@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
 use bytes::Bytes;
-use crypto::{EntryId, MessageId, PeerId, Signed};
+use crypto::{EntryId, MessageId, PeerId, Verified};
 
 use super::authors::{Authors, Fate, Release, Standing};
 use super::decided::{Decided, Fact};
@@ -39,7 +39,7 @@ pub struct Messages {
     pub(super) ready_bytes: usize,
     pub(super) publishes: Publishes,
     pub(super) accepted: Vec<Accepted>,
-    pub(super) proofs: BTreeMap<Token, Signed<MessageHeader>>,
+    pub(super) proofs: BTreeMap<Token, Verified<MessageHeader>>,
     /// First own sequence number of this run.
     pub(super) first_seq: u64,
     /// When this run began.
@@ -151,7 +151,7 @@ impl Messages {
             Standing::Alone => false,
             Standing::Second(other) => {
                 cx.stats.messages.equivocations += 1;
-                self.prove(other, arrival.header.signed().clone(), cx);
+                self.prove(other, arrival.header.clone(), cx);
                 true
             }
             Standing::Displaces(worst) => {
@@ -168,7 +168,7 @@ impl Messages {
         self.recent.insert(
             arrival.id,
             arrival.frame.clone(),
-            arrival.header.signed().clone(),
+            arrival.header.clone(),
             cx.now.mono,
         );
         self.accepted.push(Accepted {

@@ -204,7 +204,7 @@ fn restored(rows: &[Row]) -> Restored {
             }
             Row::ReserveCursors { cursor } => restored.next_cursor = *cursor,
             Row::ReserveSeqs { seq } => restored.next_seq = *seq,
-            Row::RecordVersion { .. } | Row::Peer(_) => {}
+            Row::RecordVersion { .. } | Row::Evidence { .. } | Row::Peer(_) => {}
         }
     }
     restored

@@ -199,14 +199,14 @@ fn two_messages_with_one_number_are_both_delivered_flagged_and_proved() {
     let proofs: Vec<_> = events
         .iter()
         .filter_map(|event| match event {
-            Event::Equivocation { proof } => Some(proof),
+            Event::Equivocation { evidence } => Some(evidence),
             _ => None,
         })
         .collect();
     assert_eq!(proofs.len(), 1);
-    let [first, second] = &**proofs[0];
-    assert!(id(&first.value) < id(&second.value));
-    for signed in [first, second] {
+    let [first, second] = proofs[0].messages();
+    assert!(id(first) < id(second));
+    for signed in [first.signed(), second.signed()] {
         let network = NetworkId::from_name("test");
         assert!(
             signed
@@ -224,6 +224,19 @@ fn two_messages_with_one_number_are_both_delivered_flagged_and_proved() {
         .collect();
     assert_eq!(flags, [false, true]);
     assert_eq!(node.messages.take_accepted().len(), 2);
+    node.store();
+    let kept: Vec<_> = node
+        .stored
+        .iter()
+        .filter_map(|row| match row {
+            Row::Evidence {
+                found_unix_ms,
+                evidence,
+            } => Some((*found_unix_ms, &**evidence)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(kept, [(START, &**proofs[0])]);
 }
 
 #[test]
@@ -246,7 +259,11 @@ fn the_first_of_a_pair_is_read_from_the_store_when_it_is_no_longer_recent() {
     assert!(!node.messages.on_loaded(Token(u64::MAX), None, cx));
     assert!(node.messages.on_loaded(token, row.as_ref(), cx));
     node.drain();
-    assert!(matches!(node.events[..], [Event::Equivocation { .. }]));
+    let [Event::Equivocation { evidence }] = &node.events[..] else {
+        panic!("{:?}", node.events);
+    };
+    assert_eq!((evidence.author(), evidence.seq()), (peer(1), 1));
+    assert_eq!(node.bench.stats.messages.evidence, 1);
 }
 
 proptest! {
