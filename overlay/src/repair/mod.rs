@@ -28,11 +28,17 @@ pub const LOW_MARGIN_MS: u64 = 120_000;
 /// What is younger than this is not compared, milliseconds: it is still spreading.
 pub const FRESH_MS: u64 = 5_000;
 
+/// A hole in an author's order is looked for in this much time before the message after it, milliseconds (5 min; a guess). What is
+/// older is for the sessions of each period.
+pub const HOLE_MS: u64 = 300_000;
+
 crate::stats::counters! {
     /// Reconciliations and what they fetched.
     Counters {
         /// Sessions started.
         sessions,
+        /// Of these, for a message that its author's next one waits for.
+        holes,
         /// Sessions of others answered.
         sessions_answered,
         /// Sessions of others not answered, since the link opens too many.

@@ -11,15 +11,17 @@ use super::fetch::Fetch;
 use super::job::{Answer, Job, asks};
 use super::peer::Peer;
 use super::serve::Serve;
-use super::session::{FIRST_ANSWER, Session, Turn, date};
-use super::{FRESH_MS, LOW_MARGIN_MS};
+use super::session::{FIRST_ANSWER, Scope, Session, Turn, date};
+use super::{FRESH_MS, HOLE_MS, LOW_MARGIN_MS};
 use crate::action::Row;
 use crate::collections::TokenBucket;
 use crate::cx::Cx;
 use crate::input::{Lane, LinkId, Token};
-use crate::messages::{Admission, Arrival, Messages, admit};
+use crate::messages::{AHEAD_MS, Admission, Arrival, Hole, Messages, admit};
 use crate::neighbors::{Change, Code, Links};
-use crate::wire::{self, Bounded, Fetch as FetchFrame, FetchMissing, Gossip, Message, Reconcile};
+use crate::wire::{
+    self, Bounded, Fetch as FetchFrame, FetchMissing, Gossip, Message, Point, Reconcile,
+};
 
 /// Between two slices of work.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -28,6 +30,8 @@ const WAIT: Duration = Duration::from_millis(50);
 /// Sessions that a link may open at once, and the time that gives one back.
 const OPENS: u64 = 4;
 const OPEN_EVERY: Duration = Duration::from_secs(5);
+/// Of these, ours for holes in authors' orders: half as many, so that others are answered too.
+const HOLES: u64 = 2;
 /// Every so many sessions over a large window compare all of it.
 const FULL_EVERY: u64 = 8;
 /// A new neighbor is compared with again after this long, for what was too fresh the first time.
@@ -37,8 +41,8 @@ const FOLLOW_UP: Duration = Duration::from_millis(FRESH_MS + 2_000);
 #[derive(Debug)]
 pub struct Repair {
     peers: BTreeMap<LinkId, Peer>,
-    /// Links to start a session with, and whether over the whole window.
-    starts: VecDeque<(LinkId, bool)>,
+    /// Links to start a session with, and over what.
+    starts: VecDeque<(LinkId, Scope)>,
     /// New neighbors to be compared with once more, in order of time; at most one entry a link.
     follow_ups: VecDeque<(Instant, LinkId)>,
     /// Links whose session has work for us, first come, first served.
@@ -105,6 +109,7 @@ impl Repair {
                         peer: *peer,
                         session: None,
                         opens: TokenBucket::per(OPENS, 1, OPEN_EVERY, cx.now.mono),
+                        holes: TokenBucket::per(HOLES, 1, OPEN_EVERY * 2, cx.now.mono),
                         low_edge_ms: 0,
                         resume: None,
                     },
@@ -113,7 +118,7 @@ impl Repair {
             Change::NeighborUp { link, .. } => {
                 self.stirred = true;
                 if links.get(*link).is_some_and(|link| link.outbound) {
-                    self.starts.push_back((*link, true));
+                    self.starts.push_back((*link, Scope::Whole));
                     self.follow_ups.retain(|(_, other)| other != link);
                     self.follow_ups.push_back((cx.now.mono + FOLLOW_UP, *link));
                     self.start_sessions(messages, links, cx);
@@ -139,9 +144,9 @@ impl Repair {
         let mine = |peer: &&Peer| peer.session.as_ref().is_some_and(|session| session.mine);
         let mut running = self.peers.values().filter(mine).count();
         while running < cx.config.repair.max_sessions
-            && let Some((link, whole)) = self.starts.pop_front()
+            && let Some((link, scope)) = self.starts.pop_front()
         {
-            if self.start(link, whole, messages, links, cx) {
+            if self.start(link, scope, messages, links, cx) {
                 running += 1;
             }
         }
@@ -150,7 +155,7 @@ impl Repair {
     pub(super) fn start(
         &mut self,
         id: LinkId,
-        whole: bool,
+        scope: Scope,
         messages: &Messages,
         links: &Links,
         cx: &mut Cx<'_>,
@@ -164,17 +169,26 @@ impl Repair {
         let decided = messages.decided();
         let edge = decided.low_edge_ms().max(peer.low_edge_ms);
         let mut low = date(edge.saturating_add(LOW_MARGIN_MS));
-        if whole {
-            low = peer.resume.take().map_or(low, |resume| resume.max(low));
-        } else if let Some(newest) = decided.nth_newest(cx.config.repair.recent) {
-            low = low.max(newest);
+        match scope {
+            Scope::Whole => low = peer.resume.take().map_or(low, |resume| resume.max(low)),
+            Scope::Recent => {
+                let newest = decided.nth_newest(cx.config.repair.recent);
+                low = newest.map_or(low, |newest| newest.max(low));
+            }
+            Scope::Before(point) => {
+                low = low.max(date(point.unix_ms.saturating_sub(HOLE_MS)));
+            }
         }
         // The slower of both clocks, as far as the greeting told.
         let clock = cx
             .now
             .unix_ms
             .saturating_add_signed(link.clock_offset_ms.min(0));
-        let high = date(clock.saturating_sub(FRESH_MS));
+        let high = match scope {
+            // Whoever holds what comes after it may be asked for it at once.
+            Scope::Before(point) => point,
+            Scope::Whole | Scope::Recent => date(clock.saturating_sub(FRESH_MS)),
+        };
         if low >= high {
             return false;
         }
@@ -243,12 +257,16 @@ impl Repair {
                     return Ok(());
                 }
                 cx.stats.repair.sessions_answered += 1;
+                // Who looks for what lies before something fresh says so by its range.
+                let theirs = frame.ranges.last().map_or(frame.start, |range| range.end);
+                let settled = date(cx.now.unix_ms.saturating_sub(FRESH_MS / 2));
+                let ahead = date(cx.now.unix_ms.saturating_add(AHEAD_MS));
                 peer.session = Some(Session {
                     id: frame.session,
                     key: frame.key,
                     mine: false,
                     low: date(messages.low_edge_ms()),
-                    high: date(cx.now.unix_ms.saturating_sub(FRESH_MS / 2)),
+                    high: settled.max(theirs.min(ahead)),
                     turn: Turn::Received(Box::new(frame)),
                     since: cx.now.mono,
                     frames: 0,
@@ -459,7 +477,8 @@ impl Repair {
                 {
                     let whole = self.periods.is_multiple_of(FULL_EVERY)
                         || messages.decided().len() <= cx.config.repair.recent;
-                    self.starts.push_back((link, whole));
+                    let scope = if whole { Scope::Whole } else { Scope::Recent };
+                    self.starts.push_back((link, scope));
                 }
             }
         }
@@ -471,7 +490,7 @@ impl Repair {
             if self.peers.get(&link).is_some_and(busy) {
                 self.follow_ups.push_back((now + FOLLOW_UP, link));
             } else {
-                self.starts.push_back((link, true));
+                self.starts.push_back((link, Scope::Whole));
             }
         }
         if self.sessions_at.is_some_and(|at| at <= now) {
@@ -538,6 +557,33 @@ impl Repair {
         .into_iter()
         .flatten()
         .min()
+    }
+
+    /// A message waits for an earlier one that nobody brought: whoever brought it is asked for what lies before it.
+    pub fn on_hole(&mut self, hole: Hole, messages: &Messages, links: &Links, cx: &mut Cx<'_>) {
+        let Some(peer) = self.peers.get_mut(&hole.link) else {
+            return;
+        };
+        // A session that is under way shows what is missing as well, and its other end answers only so many.
+        if peer.session.is_some() || !peer.holes.take(1, cx.now.mono) {
+            return;
+        }
+        cx.stats.repair.holes += 1;
+        self.stirred = true;
+        self.starts
+            .push_back((hole.link, Scope::Before(hole.before)));
+        self.start_sessions(messages, links, cx);
+        self.work(messages, cx);
+    }
+
+    /// The first place where something is being compared or fetched: what lies after it may come yet.
+    #[must_use]
+    pub fn sought(&self) -> Option<Point> {
+        let compared = self
+            .peers
+            .values()
+            .filter_map(|peer| Some(peer.session.as_ref()?.low));
+        compared.chain(self.fetch.first()).min()
     }
 
     /// Whether no session is under way.

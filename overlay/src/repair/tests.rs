@@ -56,11 +56,17 @@ impl Node {
     fn settle(&mut self) {
         self.repair
             .on_timeout(&self.messages, &self.links, &mut self.bench.cx());
-        self.messages.on_timeout(&mut self.bench.cx());
+        let repair = &self.repair;
+        self.messages
+            .on_timeout(&|| repair.sought(), &mut self.bench.cx());
         for arrival in self.repair.take_arrivals() {
             self.messages.on_arrival(arrival, &mut self.bench.cx());
         }
         self.messages.take_accepted();
+        for hole in self.messages.take_holes() {
+            self.repair
+                .on_hole(hole, &self.messages, &self.links, &mut self.bench.cx());
+        }
     }
 
     /// Carries out actions; returns the frames sent.

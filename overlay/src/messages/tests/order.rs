@@ -77,6 +77,49 @@ fn a_hole_is_given_up_after_two_seconds_and_marked() {
 }
 
 #[test]
+fn a_hole_that_repair_is_at_work_on_is_waited_for_longer_but_not_for_ever() {
+    let mut node = Node::ready(Config::default());
+    node.receive(&dated(1, 1, START), false);
+    node.receive(&dated(1, 3, START + 200), false);
+    node.wait(Duration::from_millis(999));
+    assert_eq!(node.messages.take_holes(), []);
+    node.wait(Duration::from_millis(1));
+    let id = id(&dated(1, 3, START + 200)).to_bytes();
+    let hole = Hole {
+        link: LinkId(9),
+        before: Point {
+            unix_ms: START + 200,
+            id,
+        },
+    };
+    assert_eq!(node.messages.take_holes(), [hole]);
+    // What it is at work on lies before the message that waits.
+    node.sought = Some(point(START + 200));
+    node.wait(Duration::from_secs(10));
+    assert_eq!(node.delivered_seqs(), [(1, false)]);
+    node.receive(&dated(1, 2, START + 100), true);
+    assert_eq!(node.delivered_seqs(), [(2, false), (3, false)]);
+    assert_eq!(node.messages.take_holes(), [], "told of once");
+
+    // Another hole; repair finds nothing, then never comes to an end.
+    node.receive(&dated(1, 5, START + 400), false);
+    node.wait(Duration::from_secs(1));
+    node.sought = Some(point(START + 401));
+    node.wait(Duration::from_secs(1));
+    assert_eq!(node.delivered_seqs(), [(5, true)], "that lies after it");
+    node.sought = Some(point(START));
+    node.receive(&dated(1, 7, START + 600), false);
+    for _ in 0..299 {
+        node.wait(Duration::from_millis(100));
+    }
+    assert_eq!(node.delivered_seqs(), []);
+    node.wait(Duration::from_millis(100));
+    assert_eq!(node.delivered_seqs(), [(7, true)]);
+    assert_eq!(node.messages.authors.held(), (0, 0));
+    assert!(node.bench.stats.messages.waited_on > 0);
+}
+
+#[test]
 fn numbers_may_jump_and_never_refuse() {
     let mut node = Node::ready(Config::default());
     node.receive(&message(1, 10, 0), false);

@@ -93,6 +93,51 @@ fn a_lost_frame_is_repaired_within_a_period() {
     assert_eq!(world.nodes[0].delivered, [(1, false)]);
 }
 
+/// Long before the next period, and although it is too fresh to be compared otherwise.
+#[test]
+fn whoever_brings_a_message_is_asked_for_its_authors_previous_one() {
+    let mut world = World::new(2);
+    let link = world.connect(0, 1);
+    world.run(Duration::from_secs(10));
+    for node in &mut world.nodes {
+        node.bench.now.unix_ms = START_UNIX_MS;
+    }
+    let author = identity(50);
+    let all: Vec<_> = (1..=3)
+        .map(|n| message(&author, n, n - 1, 300 - n))
+        .collect();
+    all.iter().for_each(|message| world.nodes[1].has(message));
+    // The first and the third were pushed to us as well, the second was lost.
+    for mut arrival in [all[0].clone(), all[2].clone()] {
+        arrival.from = Some((link, peer(1)));
+        let node = &mut world.nodes[0];
+        node.messages.on_arrival(arrival, &mut node.bench.cx());
+    }
+    world.run(Duration::from_millis(990));
+    assert_eq!(world.nodes[0].delivered, [(1, false)]);
+    world.run(Duration::from_millis(10) + LATENCY * 5);
+    let expected = [(1, false), (2, false), (3, false)];
+    assert_eq!(world.nodes[0].delivered, expected);
+    assert_eq!(world.nodes[0].bench.stats.repair.holes, 1);
+}
+
+#[test]
+fn an_author_of_endless_holes_brings_about_few_sessions() {
+    let mut world = World::new(2);
+    let link = world.connect(0, 1);
+    world.run(Duration::from_secs(10));
+    for n in 1..=300 {
+        let mut arrival = message(&identity(50), 2 * n, 2 * n - 1, 0);
+        arrival.from = Some((link, peer(1)));
+        let node = &mut world.nodes[0];
+        node.messages.on_arrival(arrival, &mut node.bench.cx());
+        world.run(Duration::from_millis(200));
+    }
+    let holes = world.nodes[0].bench.stats.repair.holes;
+    assert!((3..=8).contains(&holes), "{holes} in a minute");
+    assert_eq!(world.nodes[1].bench.stats.repair.sessions_refused, 0);
+}
+
 #[test]
 fn what_is_fresh_is_left_to_spread() {
     let mut world = World::new(2);
@@ -304,7 +349,13 @@ fn sessions_that_both_ends_begin_at_once_do_not_block_each_other() {
     world.nodes[0].has(&lost);
     for node in &mut world.nodes {
         let (repair, messages) = (&mut node.repair, &node.messages);
-        assert!(repair.start(link, true, messages, &node.links, &mut node.bench.cx()));
+        assert!(repair.start(
+            link,
+            session::Scope::Whole,
+            messages,
+            &node.links,
+            &mut node.bench.cx()
+        ));
     }
     world.run(Duration::from_secs(1));
     assert_eq!(world.nodes[1].delivered, [(1, false)]);
