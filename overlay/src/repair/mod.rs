@@ -16,6 +16,7 @@ mod part;
 mod peer;
 mod serve;
 mod session;
+mod starts;
 #[cfg(test)]
 mod tests;
 

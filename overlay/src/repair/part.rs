@@ -7,21 +7,19 @@ use bytes::Bytes;
 use crypto::PeerId;
 use rand::RngExt as _;
 
+use super::FRESH_MS;
 use super::fetch::Fetch;
 use super::job::{Answer, Job, asks};
 use super::peer::Peer;
 use super::serve::Serve;
 use super::session::{FIRST_ANSWER, Scope, Session, Turn, date};
-use super::{FRESH_MS, HOLE_MS, LOW_MARGIN_MS};
 use crate::action::Row;
 use crate::collections::TokenBucket;
 use crate::cx::Cx;
 use crate::input::{Lane, LinkId, Token};
-use crate::messages::{AHEAD_MS, Admission, Arrival, Hole, Messages, admit};
+use crate::messages::{AHEAD_MS, Admission, Arrival, Messages, admit};
 use crate::neighbors::{Change, Code, Links};
-use crate::wire::{
-    self, Bounded, Fetch as FetchFrame, FetchMissing, Gossip, Message, Point, Reconcile,
-};
+use crate::wire::{self, Bounded, Fetch as FetchFrame, FetchMissing, Gossip, Message, Reconcile};
 
 /// Between two slices of work.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -40,19 +38,19 @@ const FOLLOW_UP: Duration = Duration::from_millis(FRESH_MS + 2_000);
 /// Keeps nodes equal: finds out what is missing at either end of a link, and fetches what is missing here.
 #[derive(Debug)]
 pub struct Repair {
-    peers: BTreeMap<LinkId, Peer>,
+    pub(super) peers: BTreeMap<LinkId, Peer>,
     /// Links to start a session with, and over what.
-    starts: VecDeque<(LinkId, Scope)>,
+    pub(super) starts: VecDeque<(LinkId, Scope)>,
     /// New neighbors to be compared with once more, in order of time; at most one entry a link.
     follow_ups: VecDeque<(Instant, LinkId)>,
     /// Links whose session has work for us, first come, first served.
-    jobs: VecDeque<LinkId>,
+    pub(super) jobs: VecDeque<LinkId>,
     jobs_at: Instant,
     period_at: Instant,
     periods: u64,
     session_timeout: Duration,
     /// Something came in since the last look, so that `due` may be late.
-    stirred: bool,
+    pub(super) stirred: bool,
     due: Option<Instant>,
     /// No session expires before this.
     sessions_at: Option<Instant>,
@@ -139,78 +137,6 @@ impl Repair {
         }
     }
 
-    /// Starts what is waiting to be started, a few at once.
-    fn start_sessions(&mut self, messages: &Messages, links: &Links, cx: &mut Cx<'_>) {
-        let mine = |peer: &&Peer| peer.session.as_ref().is_some_and(|session| session.mine);
-        let mut running = self.peers.values().filter(mine).count();
-        while running < cx.config.repair.max_sessions
-            && let Some((link, scope)) = self.starts.pop_front()
-        {
-            if self.start(link, scope, messages, links, cx) {
-                running += 1;
-            }
-        }
-    }
-
-    pub(super) fn start(
-        &mut self,
-        id: LinkId,
-        scope: Scope,
-        messages: &Messages,
-        links: &Links,
-        cx: &mut Cx<'_>,
-    ) -> bool {
-        let (Some(peer), Some(link)) = (self.peers.get_mut(&id), links.get(id)) else {
-            return false;
-        };
-        if peer.session.is_some() || !link.is_open() {
-            return false;
-        }
-        let decided = messages.decided();
-        let edge = decided.low_edge_ms().max(peer.low_edge_ms);
-        let mut low = date(edge.saturating_add(LOW_MARGIN_MS));
-        match scope {
-            Scope::Whole => low = peer.resume.take().map_or(low, |resume| resume.max(low)),
-            Scope::Recent => {
-                let newest = decided.nth_newest(cx.config.repair.recent);
-                low = newest.map_or(low, |newest| newest.max(low));
-            }
-            Scope::Before(point) => {
-                low = low.max(date(point.unix_ms.saturating_sub(HOLE_MS)));
-            }
-        }
-        // The slower of both clocks, as far as the greeting told.
-        let clock = cx
-            .now
-            .unix_ms
-            .saturating_add_signed(link.clock_offset_ms.min(0));
-        let high = match scope {
-            // Whoever holds what comes after it may be asked for it at once.
-            Scope::Before(point) => point,
-            Scope::Whole | Scope::Recent => date(clock.saturating_sub(FRESH_MS)),
-        };
-        if low >= high {
-            return false;
-        }
-        cx.stats.repair.sessions += 1;
-        let key = cx.rng.random();
-        peer.session = Some(Session {
-            id: cx.rng.random(),
-            key,
-            mine: true,
-            low,
-            high,
-            turn: Turn::Work(Box::new(Job::open(&key, low, high)), true),
-            since: cx.now.mono,
-            frames: 0,
-            futile: 0,
-        });
-        self.jobs.push_back(id);
-        self.watch_session(cx.now.mono);
-        self.stirred = true;
-        true
-    }
-
     /// A step of a session.
     ///
     /// # Errors
@@ -283,7 +209,7 @@ impl Repair {
     }
 
     /// Works on the sessions whose turn is ours, a slice a millisecond.
-    fn work(&mut self, messages: &Messages, cx: &mut Cx<'_>) {
+    pub(super) fn work(&mut self, messages: &Messages, cx: &mut Cx<'_>) {
         if cx.now.mono < self.jobs_at {
             return;
         }
@@ -529,7 +455,7 @@ impl Repair {
     }
 
     /// A session began: it is looked at before it can expire.
-    fn watch_session(&mut self, now: Instant) {
+    pub(super) fn watch_session(&mut self, now: Instant) {
         let look = now + FIRST_ANSWER.min(self.session_timeout);
         self.sessions_at = Some(self.sessions_at.map_or(look, |at| at.min(look)));
     }
@@ -557,33 +483,6 @@ impl Repair {
         .into_iter()
         .flatten()
         .min()
-    }
-
-    /// A message waits for an earlier one that nobody brought: whoever brought it is asked for what lies before it.
-    pub fn on_hole(&mut self, hole: Hole, messages: &Messages, links: &Links, cx: &mut Cx<'_>) {
-        let Some(peer) = self.peers.get_mut(&hole.link) else {
-            return;
-        };
-        // A session that is under way shows what is missing as well, and its other end answers only so many.
-        if peer.session.is_some() || !peer.holes.take(1, cx.now.mono) {
-            return;
-        }
-        cx.stats.repair.holes += 1;
-        self.stirred = true;
-        self.starts
-            .push_back((hole.link, Scope::Before(hole.before)));
-        self.start_sessions(messages, links, cx);
-        self.work(messages, cx);
-    }
-
-    /// The first place where something is being compared or fetched: what lies after it may come yet.
-    #[must_use]
-    pub fn sought(&self) -> Option<Point> {
-        let compared = self
-            .peers
-            .values()
-            .filter_map(|peer| Some(peer.session.as_ref()?.low));
-        compared.chain(self.fetch.first()).min()
     }
 
     /// Whether no session is under way.
