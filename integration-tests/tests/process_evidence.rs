@@ -77,6 +77,18 @@ fn two_nodes_with_one_key_are_found_out_and_anybody_can_check_it() {
     runtime.block_on(other.shutdown());
     let witness = Daemon::start(&program, &dir, &[]);
     assert_eq!(witness.status()["evidence"], 1);
+    // In sequence only the first of the two is given.
+    let own = witness.run("publish", &["news", "what comes next"]).ok();
+    let args = [
+        "news", "--from", "start", "--order", "sequence", "--count", "2", "--json",
+    ];
+    let sequence = witness.run("subscribe", &args).ok();
+    let sequence: Vec<Value> = sequence
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON lines"))
+        .collect();
+    assert_eq!(sequence[0], log[0]);
+    assert_eq!(sequence[1]["id"], own.trim());
     let list = list_or_export(&witness, "list", &["--json"]).ok();
     let list: Value = serde_json::from_str(&list).expect("one line of JSON");
     assert_eq!(

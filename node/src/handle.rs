@@ -11,9 +11,10 @@ use overlay::messages::{BadTopic, Evidence, MAX_PAYLOAD, PublishError as CoreErr
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::evidence::KeptEvidence;
+use crate::sequence::{From, Order};
 use crate::snapshot::{NodeStats, PeerInfo, Status};
 use crate::store::StoreError;
-use crate::subscription::{From, SubscribeError, Subscription};
+use crate::subscription::{SubscribeError, Subscription};
 
 /// The node has been shut down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -289,7 +290,20 @@ impl Handle {
         Ok(receiver)
     }
 
-    /// Subscribes to a topic. The entries come verified, in each author's order, each exactly once.
+    /// Subscribes to a topic, in the order of the log ([`Order::Log`]). An entry gets into the log once, verified; a subscription
+    /// gives it at most once: exactly once unless it falls behind, and then it says how many it missed.
+    ///
+    /// # Errors
+    /// The topic is malformed, or the node has been shut down.
+    pub async fn subscribe(
+        &self,
+        topic: impl IntoTopic,
+        from: From,
+    ) -> Result<Subscription, SubscribeError> {
+        self.subscribe_in(topic, from, Order::Log).await
+    }
+
+    /// As [`subscribe`](Self::subscribe), in an order of choice.
     ///
     /// # Errors
     /// The topic is malformed, or the node has been shut down.
@@ -297,13 +311,14 @@ impl Handle {
         clippy::unused_async,
         reason = "leaves room for a round trip to the driver without breaking callers"
     )]
-    pub async fn subscribe(
+    pub async fn subscribe_in(
         &self,
         topic: impl IntoTopic,
         from: From,
+        order: Order,
     ) -> Result<Subscription, SubscribeError> {
         let topic = topic.into_topic()?;
-        self.0.subscribers.subscribe(topic, from)
+        self.0.subscribers.subscribe(topic, from, order)
     }
 
     /// Up to `n` distinct peers, a fair random sample of the network; fewer while the node knows fewer. Samples of one node

@@ -12,6 +12,7 @@ pub mod evidence;
 pub mod faults;
 mod handle;
 mod node;
+mod sequence;
 mod snapshot;
 pub mod store;
 mod subscription;
@@ -22,8 +23,9 @@ pub use handle::{
     EventStream, EvidenceError, Handle, IntoTopic, NodeEvent, PublishError, Published, Stopped,
 };
 pub use node::Node;
+pub use sequence::{From, Order};
 pub use snapshot::{NodeStats, PeerInfo, Status, TransportStats};
-pub use subscription::{From, Item, SubscribeError, Subscription};
+pub use subscription::{Item, SubscribeError, Subscription};
 pub use transport::bind as bind_socket;
 
 pub use crypto::{EntryId, Identity, MessageId, NetworkId, PeerId};

@@ -161,6 +161,8 @@ transport_counters! {
     inbox_waits,
     /// Entries not handed to a subscriber because it was behind.
     subscriber_lagged,
+    /// Entries left out for a subscriber in sequence because a later one of their author had been given.
+    subscriber_late,
     /// Validations given up because the application's validators were behind.
     validations_skipped,
     /// Rows that the store could not write.
