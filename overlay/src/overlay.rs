@@ -21,7 +21,7 @@ use crate::config::{Config, ConfigError};
 use crate::cx::{Cx, Outbox};
 use crate::input::{Command, Input, Lane, LinkId, Now};
 use crate::messages::Messages;
-use crate::neighbors::{Code, Neighbors, Phase};
+use crate::neighbors::{Change, Code, Neighbors, Phase};
 use crate::peers::{Book, Own};
 use crate::repair::Repair;
 use crate::restored::Restored;
@@ -438,6 +438,17 @@ impl Parts {
                 .on_change(&change, own, &mut self.book, links, cx);
             self.broadcast.on_change(&change, links, cx);
             self.repair.on_change(&change, &self.messages, links, cx);
+            if let Change::Opened { link, peer, .. } = &change
+                && self.repair.awaits_visit()
+                && links.get(*link).is_some_and(|link| link.outbound)
+                && self
+                    .sampling
+                    .view()
+                    .peers()
+                    .any(|(other, _)| other == *peer)
+            {
+                self.repair.on_visit(*link, &self.messages, links, cx);
+            }
         }
         if self.neighbors.take_clone_seen() | self.sampling.take_clone_seen() {
             self.messages.clone_detected(cx);

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use crypto::PeerId;
-use rand::RngExt as _;
 
 use super::FRESH_MS;
 use super::fetch::Fetch;
@@ -30,8 +29,6 @@ const OPENS: u64 = 4;
 const OPEN_EVERY: Duration = Duration::from_secs(5);
 /// Of these, ours for holes in authors' orders: half as many, so that others are answered too.
 const HOLES: u64 = 2;
-/// Every so many sessions over a large window compare all of it.
-const FULL_EVERY: u64 = 8;
 /// A new neighbor is compared with again after this long, for what was too fresh the first time.
 const FOLLOW_UP: Duration = Duration::from_millis(FRESH_MS + 2_000);
 
@@ -46,8 +43,10 @@ pub struct Repair {
     /// Links whose session has work for us, first come, first served.
     pub(super) jobs: VecDeque<LinkId>,
     jobs_at: Instant,
-    period_at: Instant,
-    periods: u64,
+    pub(super) period_at: Instant,
+    pub(super) periods: u64,
+    /// Until then the session of this period waits for a visit to somebody who is no neighbor.
+    pub(super) owed: Option<Instant>,
     session_timeout: Duration,
     /// Something came in since the last look, so that `due` may be late.
     pub(super) stirred: bool,
@@ -70,6 +69,7 @@ impl Repair {
             jobs_at: cx.now.mono,
             period_at: cx.now.mono,
             periods: 0,
+            owed: None,
             session_timeout: cx.config.repair.session_timeout,
             stirred: true,
             due: None,
@@ -79,14 +79,6 @@ impl Repair {
         };
         repair.schedule(cx);
         repair
-    }
-
-    fn schedule(&mut self, cx: &mut Cx<'_>) {
-        let period = u64::try_from(cx.config.repair.period.as_millis()).unwrap_or(u64::MAX / 4);
-        let jittered = cx
-            .rng
-            .random_range(period - period / 4..=period + period / 4);
-        self.period_at = cx.now.mono + Duration::from_millis(jittered.max(1));
     }
 
     /// Follows the links: a session with each new neighbor, started by the end that dialled (when the other one may not have
@@ -264,6 +256,11 @@ impl Repair {
             return;
         };
         let answer = job.finish();
+        match answer.solved {
+            Some(true) => cx.stats.repair.sketches_solved += 1,
+            Some(false) => cx.stats.repair.sketches_failed += 1,
+            None => {}
+        }
         cx.stats.repair.listed += answer.listed as u64;
         let news = answer.listed > 0 || !answer.missing.is_empty();
         for point in &answer.missing {
@@ -392,22 +389,7 @@ impl Repair {
 
     fn run_due(&mut self, messages: &Messages, links: &Links, cx: &mut Cx<'_>) {
         let now = cx.now.mono;
-        if now >= self.period_at {
-            self.schedule(cx);
-            self.periods += 1;
-            let neighbors = links.neighbors().count();
-            if neighbors > 0 {
-                let chosen = cx.rng.random_range(0..neighbors);
-                if let Some((link, _)) = links.neighbors().nth(chosen)
-                    && !self.starts.iter().any(|(other, _)| *other == link)
-                {
-                    let whole = self.periods.is_multiple_of(FULL_EVERY)
-                        || messages.decided().len() <= cx.config.repair.recent;
-                    let scope = if whole { Scope::Whole } else { Scope::Recent };
-                    self.starts.push_back((link, scope));
-                }
-            }
-        }
+        self.start_periodic(messages, links, cx);
         while let Some((due, link)) = self.follow_ups.front().copied()
             && due <= now
         {
@@ -474,6 +456,7 @@ impl Repair {
     fn first_due(&self) -> Option<Instant> {
         [
             Some(self.period_at),
+            self.owed,
             self.follow_ups.front().map(|(due, _)| *due),
             (!self.jobs.is_empty()).then_some(self.jobs_at),
             self.sessions_at,

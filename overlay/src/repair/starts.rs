@@ -1,5 +1,7 @@
 //! Sessions of our own: with whom, over what, and where that leads.
 
+use std::time::Duration;
+
 use rand::RngExt as _;
 
 use super::job::Job;
@@ -13,7 +15,74 @@ use crate::messages::{Hole, Messages};
 use crate::neighbors::Links;
 use crate::wire::Point;
 
+/// Every so many sessions over a large window compare all of it.
+const FULL_EVERY: u64 = 8;
+
 impl Repair {
+    pub(super) fn schedule(&mut self, cx: &mut Cx<'_>) {
+        let period = u64::try_from(cx.config.repair.period.as_millis()).unwrap_or(u64::MAX / 4);
+        let jittered = cx
+            .rng
+            .random_range(period - period / 4..=period + period / 4);
+        self.period_at = cx.now.mono + Duration::from_millis(jittered.max(1));
+    }
+
+    /// One session a period: in turn with a neighbor, and with the member of the memory that is visited next, so that who is
+    /// surrounded by neighbors who hide something is not left with them. When nobody is visited soon, a neighbor serves.
+    pub(super) fn start_periodic(&mut self, messages: &Messages, links: &Links, cx: &mut Cx<'_>) {
+        let now = cx.now.mono;
+        if now >= self.period_at {
+            self.schedule(cx);
+            self.periods += 1;
+            let wait = if self.periods.is_multiple_of(2) {
+                cx.config.repair.period / 4
+            } else {
+                Duration::ZERO
+            };
+            self.owed = Some(now + wait);
+        }
+        if self.owed.is_none_or(|until| now < until) {
+            return;
+        }
+        self.owed = None;
+        let neighbors = links.neighbors().count();
+        if neighbors == 0 {
+            return;
+        }
+        let chosen = cx.rng.random_range(0..neighbors);
+        if let Some((link, _)) = links.neighbors().nth(chosen)
+            && !self.starts.iter().any(|(other, _)| *other == link)
+        {
+            let scope = self.periodic_scope(messages, cx);
+            self.starts.push_back((link, scope));
+        }
+    }
+
+    fn periodic_scope(&self, messages: &Messages, cx: &Cx<'_>) -> Scope {
+        let whole = self.periods.is_multiple_of(FULL_EVERY)
+            || messages.decided().len() <= cx.config.repair.recent;
+        if whole { Scope::Whole } else { Scope::Recent }
+    }
+
+    /// Whether the session of this period waits for a visit to a member of the memory.
+    #[must_use]
+    pub fn awaits_visit(&self) -> bool {
+        self.owed.is_some()
+    }
+
+    /// We visit a member of the memory.
+    pub fn on_visit(&mut self, link: LinkId, messages: &Messages, links: &Links, cx: &mut Cx<'_>) {
+        if self.owed.take().is_none() {
+            return;
+        }
+        cx.stats.repair.visited += 1;
+        self.stirred = true;
+        let scope = self.periodic_scope(messages, cx);
+        self.starts.push_back((link, scope));
+        self.start_sessions(messages, links, cx);
+        self.work(messages, cx);
+    }
+
     /// Starts what is waiting to be started, a few at once.
     pub(super) fn start_sessions(&mut self, messages: &Messages, links: &Links, cx: &mut Cx<'_>) {
         let mine = |peer: &&Peer| peer.session.as_ref().is_some_and(|session| session.mine);

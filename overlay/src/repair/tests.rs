@@ -323,7 +323,14 @@ impl World {
 
 /// Message number `n` of an author, verified, dated `age` before the start.
 fn message(author: &Identity, n: u64, prev: u64, age_ms: u64) -> Arrival {
-    let entries = vec![Bytes::from(n.to_le_bytes().to_vec())];
+    sized(author, n, prev, age_ms, 8)
+}
+
+/// As `message`, with a payload of so many bytes.
+fn sized(author: &Identity, n: u64, prev: u64, age_ms: u64, size: usize) -> Arrival {
+    let mut payload = n.to_le_bytes().to_vec();
+    payload.resize(size, 0);
+    let entries = vec![Bytes::from(payload)];
     let (body_len, body_root) = body_of(&entries);
     let network = crypto::NetworkId::from_name("test");
     let header = MessageHeader {

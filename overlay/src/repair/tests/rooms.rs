@@ -41,6 +41,57 @@ fn a_joiner_gets_everything_in_order() {
     assert_eq!(world.nodes[0].bench.stats.messages.held, 0);
 }
 
+/// A hundred thousand retained messages, ten of them missing at whoever joins: all frames but the messages themselves.
+#[test]
+fn a_joiner_that_lacks_little_pays_for_little() {
+    let mut world = World::new(2);
+    for n in 0..100_000 {
+        for node in &mut world.nodes {
+            node.messages.put(sets::point(n), true);
+        }
+    }
+    for n in 1..=10 {
+        let message = message(&identity(50), n, n - 1, 9_990_000 - n * 700_000);
+        world.nodes[1].has(&message);
+    }
+    world.connect(0, 1);
+    world.run(Duration::from_secs(5));
+    let expected: Vec<_> = (1..=10).map(|n| (n, false)).collect();
+    assert_eq!(world.nodes[0].delivered, expected);
+    let overhead = [
+        wire::tag::RECONCILE,
+        wire::tag::FETCH,
+        wire::tag::FETCH_MISSING,
+    ];
+    let bytes: u64 = overhead.iter().map(|tag| world.bytes_of(*tag)).sum();
+    let frames: u64 = overhead.iter().map(|tag| world.frames_of(*tag)).sum();
+    println!("{bytes} bytes in {frames} frames");
+    assert!(bytes <= 3 * 32 * 10 + 4096, "{bytes}");
+    assert!(frames < 2 * 4, "{frames}, and the messages");
+    assert_eq!(world.nodes[0].bench.stats.repair.sketches_solved, 1);
+}
+
+/// Everything is missing: what is exchanged beside the messages, and the messages once.
+#[test]
+fn a_joiner_that_lacks_all_pays_for_the_messages() {
+    // Its id is listed (39 bytes) and asked for (32), which weighs on short ones.
+    for (size, most) in [(256, 1.2), (1024, 1.07), (8192, 1.01)] {
+        let mut world = World::new(2);
+        for n in 1..=1000 {
+            let message = sized(&identity(50), n, n - 1, 2_000_000 - n * 1000, size);
+            world.nodes[1].has(&message);
+        }
+        world.connect(0, 1);
+        world.run(Duration::from_secs(20));
+        assert_eq!(world.nodes[0].delivered.len(), 1000);
+        let all: u64 = world.sent.values().map(|(_, bytes)| bytes).sum();
+        let messages = world.bytes_of(wire::tag::GOSSIP);
+        let ratio = all as f64 / messages as f64;
+        println!("{size} bytes of payload: {ratio:.3}");
+        assert!(ratio <= most, "{size} bytes of payload: {ratio:.3}");
+    }
+}
+
 #[test]
 fn both_ends_of_a_healed_partition_become_equal() {
     let mut world = World::new(4);
@@ -89,7 +140,7 @@ fn a_lost_frame_is_repaired_within_a_period() {
     }
     let lost = message(&identity(50), 1, 0, 0);
     world.nodes[1].has(&lost);
-    world.run(Duration::from_secs(38));
+    world.run(Duration::from_secs(38 + 8)); // a period, and the wait for a visit
     assert_eq!(world.nodes[0].delivered, [(1, false)]);
 }
 
