@@ -224,7 +224,7 @@ impl Neighbors {
             return Err((Code::Version, 3600));
         }
         let record = own_record_of(peer, &hello.record, cx).ok_or((Code::BadRecord, 60))?;
-        self.links.note_shown(peer, record.signed());
+        self.links.note_shown(peer, &record);
         let older = self
             .links
             .of_peer(peer)
@@ -301,7 +301,7 @@ impl Neighbors {
             self.greeting_failed(greeting, Err(Code::BadRecord), book, cx);
             return Err(Code::BadRecord);
         };
-        self.links.note_shown(&peer, record.signed());
+        self.links.note_shown(&peer, &record);
         let offset = clock_offset(accept.unix_ms, cx);
         self.links.update(id, |link| {
             link.phase = Phase::Open;

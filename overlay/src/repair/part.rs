@@ -180,7 +180,7 @@ impl Repair {
         }
         cx.stats.repair.sessions += 1;
         let key = cx.rng.random();
-        peer.session = Some(Session {
+        peer.session = Some(Box::new(Session {
             id: cx.rng.random(),
             key,
             mine: true,
@@ -190,7 +190,7 @@ impl Repair {
             since: cx.now.mono,
             frames: 0,
             futile: 0,
-        });
+        }));
         self.jobs.push_back(id);
         self.watch_session(cx.now.mono);
         self.stirred = true;
@@ -243,7 +243,7 @@ impl Repair {
                     return Ok(());
                 }
                 cx.stats.repair.sessions_answered += 1;
-                peer.session = Some(Session {
+                peer.session = Some(Box::new(Session {
                     id: frame.session,
                     key: frame.key,
                     mine: false,
@@ -253,7 +253,7 @@ impl Repair {
                     since: cx.now.mono,
                     frames: 0,
                     futile: 0,
-                });
+                }));
             }
         }
         self.watch_session(cx.now.mono);

@@ -12,7 +12,8 @@ use crate::wire::Point;
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) peer: PeerId,
-    pub(super) session: Option<Session>,
+    /// Mostly there is none.
+    pub(super) session: Option<Box<Session>>,
     pub(super) opens: TokenBucket,
     /// Its low edge, as it last said.
     pub(super) low_edge_ms: u64,
