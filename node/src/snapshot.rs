@@ -52,6 +52,8 @@ pub struct Status {
     pub clock_offset_ms: Option<i64>,
     /// Someone else signs with this node's key: publishing has stopped.
     pub cloned: bool,
+    /// Proofs of equivocation that are kept.
+    pub evidence: u64,
     /// Open subscriptions.
     pub subscribers: usize,
 }
@@ -161,6 +163,8 @@ transport_counters! {
     inbox_waits,
     /// Entries not handed to a subscriber because it was behind.
     subscriber_lagged,
+    /// Entries left out for a subscriber in sequence because a later one of their author had been given.
+    subscriber_late,
     /// Validations given up because the application's validators were behind.
     validations_skipped,
     /// Rows that the store could not write.

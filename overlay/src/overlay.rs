@@ -3,7 +3,7 @@
 //! ```text
 //! handle(now, input):  frame -> decode -> exactly one part      (or a fact of the driver -> its part)
 //!                      due timers of every part
-//!                      settle: neighbors --Change--> sampling, broadcast, repair --Arrival--> messages --Accepted--> broadcast
+//!                      settle: neighbors --Change--> sampling, broadcast, repair --Arrival--> messages --Accepted--> broadcast, --Hole--> repair
 //! ```
 //! Parts never call each other; what one must know of another it reads through `&` arguments or gets as a fact in `settle`.
 
@@ -21,7 +21,7 @@ use crate::config::{Config, ConfigError};
 use crate::cx::{Cx, Outbox};
 use crate::input::{Command, Input, Lane, LinkId, Now};
 use crate::messages::Messages;
-use crate::neighbors::{Code, Neighbors, Phase};
+use crate::neighbors::{Change, Code, Neighbors, Phase};
 use crate::peers::{Book, Own};
 use crate::repair::Repair;
 use crate::restored::Restored;
@@ -427,7 +427,7 @@ impl Parts {
         self.broadcast.on_timeout(self.neighbors.links(), cx);
         self.repair
             .on_timeout(&self.messages, self.neighbors.links(), cx);
-        self.messages.on_timeout(cx);
+        self.messages.on_timeout(&|| self.repair.sought(), cx);
     }
 
     /// Hands down the facts of this step, once, in a fixed order.
@@ -438,6 +438,17 @@ impl Parts {
                 .on_change(&change, own, &mut self.book, links, cx);
             self.broadcast.on_change(&change, links, cx);
             self.repair.on_change(&change, &self.messages, links, cx);
+            if let Change::Opened { link, peer, .. } = &change
+                && self.repair.awaits_visit()
+                && links.get(*link).is_some_and(|link| link.outbound)
+                && self
+                    .sampling
+                    .view()
+                    .peers()
+                    .any(|(other, _)| other == *peer)
+            {
+                self.repair.on_visit(*link, &self.messages, links, cx);
+            }
         }
         if self.neighbors.take_clone_seen() | self.sampling.take_clone_seen() {
             self.messages.clone_detected(cx);
@@ -454,6 +465,10 @@ impl Parts {
             let id = accepted.id;
             let taken = self.broadcast.on_accepted(&accepted, cx);
             self.messages.note_neighbors(&id, taken);
+        }
+        for hole in self.messages.take_holes() {
+            self.repair
+                .on_hole(hole, &self.messages, self.neighbors.links(), cx);
         }
         for (link, code) in self.broadcast.take_faults() {
             if let Some(peer) = self.neighbors.links().get(link).map(|link| link.peer) {

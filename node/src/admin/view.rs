@@ -55,6 +55,8 @@ pub struct StatusView {
     pub clock_offset_ms: Option<i64>,
     /// Someone else signs with this node's key: publishing has stopped.
     pub cloned: bool,
+    /// Proofs of equivocation that it keeps.
+    pub evidence: u64,
     /// Open subscriptions.
     pub subscribers: usize,
 }
@@ -86,6 +88,7 @@ impl StatusView {
             low_edge_unix_ms: status.low_edge_ms,
             clock_offset_ms: status.clock_offset_ms,
             cloned: status.cloned,
+            evidence: status.evidence,
             subscribers: status.subscribers,
         }
     }

@@ -272,6 +272,7 @@ impl Driver {
             low_edge_ms: core.low_edge_ms,
             clock_offset_ms: core.clock_offset_ms,
             cloned: core.cloned,
+            evidence: self.ports.store.store().evidence(),
             subscribers: self.ports.subscribers.count(),
         }
     }

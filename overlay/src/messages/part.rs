@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
 use bytes::Bytes;
-use crypto::{EntryId, MessageId, PeerId, Signed};
+use crypto::{EntryId, MessageId, PeerId, Verified};
 
-use super::authors::{Authors, Fate, Release, Standing};
+use super::authors::{Authors, Due, Fate, Hole, Release, Standing};
 use super::decided::{Decided, Fact};
 use super::publish::Publishes;
 use super::recent::Recent;
@@ -39,7 +39,9 @@ pub struct Messages {
     pub(super) ready_bytes: usize,
     pub(super) publishes: Publishes,
     pub(super) accepted: Vec<Accepted>,
-    pub(super) proofs: BTreeMap<Token, Signed<MessageHeader>>,
+    /// At most one for each message that waits.
+    pub(super) holes: Vec<Hole>,
+    pub(super) proofs: BTreeMap<Token, Verified<MessageHeader>>,
     /// First own sequence number of this run.
     pub(super) first_seq: u64,
     /// When this run began.
@@ -151,7 +153,7 @@ impl Messages {
             Standing::Alone => false,
             Standing::Second(other) => {
                 cx.stats.messages.equivocations += 1;
-                self.prove(other, arrival.header.signed().clone(), cx);
+                self.prove(other, arrival.header.clone(), cx);
                 true
             }
             Standing::Displaces(worst) => {
@@ -168,7 +170,7 @@ impl Messages {
         self.recent.insert(
             arrival.id,
             arrival.frame.clone(),
-            arrival.header.signed().clone(),
+            arrival.header.clone(),
             cx.now.mono,
         );
         self.accepted.push(Accepted {
@@ -300,15 +302,18 @@ impl Messages {
         self.acknowledge(token, cx);
     }
 
-    /// Runs what is due; cheap when nothing is.
-    pub fn on_timeout(&mut self, cx: &mut Cx<'_>) {
+    /// Runs what is due; cheap when nothing is. `sought` is asked only when a message has waited for an earlier one of its author:
+    /// it tells the first place where repair is at work.
+    pub fn on_timeout(&mut self, sought: &dyn Fn() -> Option<Point>, cx: &mut Cx<'_>) {
         let now = cx.now.mono;
-        loop {
-            let expired = self.authors.expired(now, &self.decided);
-            if expired.is_empty() {
-                break;
+        let mut found = None;
+        let mut sought = || *found.get_or_insert_with(sought);
+        while let Some(due) = self.authors.due(now, &mut sought, &self.decided) {
+            match due {
+                Due::Over(releases) => self.append_all(releases, cx),
+                Due::Tell(hole) => self.holes.push(hole),
+                Due::Later => cx.stats.messages.waited_on += 1,
             }
-            self.append_all(expired, cx);
         }
         while let Some(arrival) = self.verdicts.expired(now) {
             cx.stats.messages.undecided += 1;
@@ -338,6 +343,11 @@ impl Messages {
     /// Messages accepted since the last call, to be passed on by `broadcast`.
     pub fn take_accepted(&mut self) -> Vec<Accepted> {
         std::mem::take(&mut self.accepted)
+    }
+
+    /// Holes noticed since the last call, for `repair` to look into.
+    pub fn take_holes(&mut self) -> Vec<Hole> {
+        std::mem::take(&mut self.holes)
     }
 
     /// The frame of a message of the last minute.

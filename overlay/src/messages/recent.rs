@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use crypto::{MessageId, Signed};
+use crypto::{MessageId, Verified};
 
 use crate::wire::MessageHeader;
 
@@ -14,7 +14,7 @@ const OVERHEAD: usize = 512;
 /// A cache bounded in bytes and time; the oldest go first.
 #[derive(Debug)]
 pub(super) struct Recent {
-    frames: BTreeMap<MessageId, (Bytes, Signed<MessageHeader>)>,
+    frames: BTreeMap<MessageId, (Bytes, Verified<MessageHeader>)>,
     order: VecDeque<(Instant, MessageId)>,
     bytes: usize,
     max_bytes: usize,
@@ -36,14 +36,14 @@ impl Recent {
         &mut self,
         id: MessageId,
         frame: Bytes,
-        signed: Signed<MessageHeader>,
+        header: Verified<MessageHeader>,
         now: Instant,
     ) {
         if self.frames.contains_key(&id) {
             return;
         }
         self.bytes += frame.len() + OVERHEAD;
-        self.frames.insert(id, (frame, signed));
+        self.frames.insert(id, (frame, header));
         self.order.push_back((now, id));
         while self.bytes > self.max_bytes && self.pop() {}
     }
@@ -52,8 +52,8 @@ impl Recent {
         self.frames.get(id).map(|(frame, _)| frame.clone())
     }
 
-    pub(super) fn signed(&self, id: &MessageId) -> Option<&Signed<MessageHeader>> {
-        self.frames.get(id).map(|(_, signed)| signed)
+    pub(super) fn header(&self, id: &MessageId) -> Option<&Verified<MessageHeader>> {
+        self.frames.get(id).map(|(_, header)| header)
     }
 
     pub(super) fn expire(&mut self, now: Instant) {
