@@ -179,7 +179,7 @@ impl Repair {
                 let theirs = frame.ranges.last().map_or(frame.start, |range| range.end);
                 let settled = date(cx.now.unix_ms.saturating_sub(FRESH_MS / 2));
                 let ahead = date(cx.now.unix_ms.saturating_add(AHEAD_MS));
-                peer.session = Some(Session {
+                peer.session = Some(Box::new(Session {
                     id: frame.session,
                     key: frame.key,
                     mine: false,
@@ -189,7 +189,7 @@ impl Repair {
                     since: cx.now.mono,
                     frames: 0,
                     futile: 0,
-                });
+                }));
             }
         }
         self.watch_session(cx.now.mono);

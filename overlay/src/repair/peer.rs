@@ -12,7 +12,8 @@ use crate::wire::Point;
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) peer: PeerId,
-    pub(super) session: Option<Session>,
+    /// Mostly there is none.
+    pub(super) session: Option<Box<Session>>,
     pub(super) opens: TokenBucket,
     /// What we may still ask it for the sake of a hole in an author's order.
     pub(super) holes: TokenBucket,

@@ -138,7 +138,7 @@ impl Repair {
         }
         cx.stats.repair.sessions += 1;
         let key = cx.rng.random();
-        peer.session = Some(Session {
+        peer.session = Some(Box::new(Session {
             id: cx.rng.random(),
             key,
             mine: true,
@@ -148,7 +148,7 @@ impl Repair {
             since: cx.now.mono,
             frames: 0,
             futile: 0,
-        });
+        }));
         self.jobs.push_back(id);
         self.watch_session(cx.now.mono);
         self.stirred = true;
