@@ -339,6 +339,7 @@ fn message(author: &Identity, n: u64, prev: u64, age_ms: u64) -> Arrival {
         id: header.id(&network),
         header,
         entries,
+        body: None,
         frame,
         from: None,
         repaired: false,
