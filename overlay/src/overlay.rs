@@ -421,7 +421,7 @@ impl Parts {
             Message::Have(have) => broadcast.on_have(id, &have, neighbors.links(), cx),
             Message::Want(want) => bodies.on_want(id, &want, messages, cx),
             Message::Cancel(cancel) => bodies.on_cancel(id, &cancel, cx),
-            Message::Chunk(chunk) => bodies.on_chunk(id, &chunk, frame, neighbors.links(), cx),
+            Message::Chunk(chunk) => bodies.on_chunk(id, chunk, frame, neighbors.links(), cx),
             Message::Graft(graft) => {
                 let frames = |id: &_| messages.frame(id).or_else(|| bodies.head(id));
                 broadcast.on_graft(id, &graft, &frames, cx)

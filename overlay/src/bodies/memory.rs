@@ -24,6 +24,7 @@ impl Bodies {
     /// Takes a body off the list of what is wanted.
     pub(super) fn remove(&mut self, id: &MessageId) -> Option<Body> {
         let body = self.wanted.remove(id)?;
+        self.early.close(*id);
         self.due.remove(&(body.due, *id));
         self.queue.remove(&(body.since, *id));
         self.head_bytes -= body.head_cost();

@@ -19,6 +19,7 @@
 
 mod asks;
 mod assembly;
+mod early;
 mod memory;
 mod part;
 mod peer;
@@ -56,6 +57,8 @@ crate::stats::counters! {
         duplicates,
         /// Chunks of bodies that are not wanted (any more).
         unasked,
+        /// Chunks that overtook their head, and were taken when it came.
+        early,
         /// Chunks that do not belong to their body; each closes its link.
         bad_chunks,
         /// Subscriptions sent.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crypto::MessageId;
 
 use super::assembly::{Ask, Body};
+use super::early::Early;
 use super::memory::Usage;
 use super::peer::Peer;
 use super::serve::Whole;
@@ -39,6 +40,7 @@ pub struct Bodies {
     pub(super) whole_bytes: usize,
     pub(super) loads: BTreeMap<Token, MessageId>,
     pub(super) load_queue: VecDeque<MessageId>,
+    pub(super) early: Early,
     /// When something was last sent.
     pub(super) moved: Instant,
     /// No link's `wake` is earlier.
@@ -68,6 +70,7 @@ impl Bodies {
             whole_bytes: 0,
             loads: BTreeMap::new(),
             load_queue: VecDeque::new(),
+            early: Early::default(),
             moved: now,
             wake: None,
             arrivals: Vec::new(),
@@ -107,6 +110,7 @@ impl Bodies {
         let Some(peer) = self.peers.remove(&link) else {
             return;
         };
+        self.early.forget(link);
         let ids: BTreeSet<MessageId> = peer.jobs.iter().map(|job| job.id).collect();
         for id in ids {
             self.unsubscribe(link, &id);
@@ -201,6 +205,7 @@ impl Bodies {
         // It sends all of it. What is not here and nobody is at work on may come from it; the rest it need not send.
         let all = 0..body.manifest.len();
         let free = body.active.then(|| body.uncovered()).flatten();
+        let early = self.early.take(holding.link, &holding.id);
         let Some(free) = free else {
             self.cancel(holding.link, &holding.id, all, cx);
             return;
@@ -221,21 +226,33 @@ impl Bodies {
             }
         }
         self.attend(holding.id, links, cx);
+        for (chunk, frame) in early {
+            cx.stats.bodies.early += 1;
+            self.on_chunk(holding.link, chunk, frame, links, cx);
+        }
     }
 
     /// A chunk came.
     pub fn on_chunk(
         &mut self,
         link: LinkId,
-        chunk: &Chunk,
+        chunk: Chunk,
         frame: Bytes,
         links: &Links,
         cx: &mut Cx<'_>,
     ) {
         let now = cx.now.mono;
         let (id, index) = (MessageId::from_bytes(chunk.id), usize::from(chunk.index));
-        let Some(peer) = self.peers.get_mut(&link) else {
+        if !self.peers.contains_key(&link) {
             cx.stats.bodies.unasked += 1;
+            return;
+        }
+        if !self.wanted.contains_key(&id) {
+            let gone = self.early.push(link, chunk, frame, now);
+            self.unasked(gone, cx);
+            return;
+        }
+        let Some(peer) = self.peers.get_mut(&link) else {
             return;
         };
         let body = self.wanted.get_mut(&id).filter(|body| body.active);
@@ -306,6 +323,18 @@ impl Bodies {
         self.feed(&id, cx);
     }
 
+    /// A chunk was not asked for, or not for long enough.
+    fn unasked(&mut self, gone: Option<(LinkId, usize)>, cx: &mut Cx<'_>) {
+        let Some((link, size)) = gone else {
+            return;
+        };
+        cx.stats.bodies.unasked += 1;
+        let peer = self.peers.get_mut(&link);
+        if peer.is_some_and(|peer| !peer.unasked.take(size as u64, cx.now.mono)) {
+            self.faults.push((link, Code::Flood));
+        }
+    }
+
     /// The last chunk of a body came.
     fn complete(&mut self, id: MessageId, by: LinkId, cx: &mut Cx<'_>) {
         let Some(mut body) = self.remove(&id) else {
@@ -366,6 +395,9 @@ impl Bodies {
             self.attend(id, links, cx);
         }
         self.activate(links, cx);
+        while let Some(gone) = self.early.expire(now) {
+            self.unasked(Some(gone), cx);
+        }
         if self.wake.is_some_and(|at| at <= now) {
             self.wake(cx);
         }
@@ -375,7 +407,10 @@ impl Bodies {
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
         let due = self.due.first().map(|(at, _)| *at);
-        [due, self.wake].into_iter().flatten().min()
+        [due, self.wake, self.early.next_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Whole messages on their way to `messages`.

@@ -174,8 +174,7 @@ impl Fixture {
         let mut cx = self.bench.cx();
         match message {
             Message::Chunk(chunk) => {
-                self.part
-                    .on_chunk(id, &chunk, frame.clone(), links, &mut cx);
+                self.part.on_chunk(id, chunk, frame.clone(), links, &mut cx);
             }
             Message::Want(want) => self.part.on_want(id, &want, &self.messages, &mut cx),
             Message::Cancel(cancel) => self.part.on_cancel(id, &cancel, &mut cx),
@@ -482,6 +481,36 @@ fn what_follows_and_is_not_needed_is_cancelled() {
     it.chunk(1, &large, 1);
     it.holds(3, &large, false, Some(4), true);
     assert_eq!(it.asks(), [(3, u16::MAX, 0)], "it is whole");
+}
+
+#[test]
+fn chunks_that_overtake_their_head_wait_for_it() {
+    let mut it = Fixture::new(2, Config::default());
+    let large = large(9, 1, 3 * CHUNK_LEN);
+    it.chunk(1, &large, 0);
+    it.chunk(1, &large, 1);
+    it.chunk(2, &large, 2);
+    assert_eq!(it.bench.stats.bodies.chunks, 0);
+    it.head(1, &large, true);
+    assert_eq!(
+        it.bench.stats.bodies.chunks, 2,
+        "those of the link that the body follows on"
+    );
+    it.chunk(1, &large, 2);
+    assert_eq!(it.part.take_arrivals()[0].body.as_ref(), Some(&large.body));
+    assert_eq!((it.bench.stats.bodies.early, it.asks()), (2, vec![]));
+    // What comes after a body is whole does not wait for anything.
+    it.chunk(2, &large, 2);
+    assert_eq!(it.part.early.len(), 1, "the one before it was");
+    it.wait(Duration::from_secs(2));
+    assert_eq!((it.part.early.len(), it.bench.stats.bodies.unasked), (0, 2));
+    // A chunk that is not of its body is found out then.
+    let next = self::large(9, 2, CHUNK_LEN);
+    let mut bad = next.chunk(0).to_vec();
+    bad[100] ^= 1;
+    it.frame(1, &bad.into());
+    it.head(1, &next, true);
+    assert_eq!(it.part.take_faults(), [(LinkId(1), Code::BadSignature)]);
 }
 
 #[test]

@@ -186,14 +186,28 @@ fn what_nobody_asked_for_is_dropped_within_a_budget_and_then_a_flood() {
         ..Config::default()
     };
     let mut it = Fixture::new(1, config);
-    let large = large(9, 1, CHUNK_LEN);
-    for n in 0..12 {
+    for n in 0..20 {
+        let large = large(9, n + 1, CHUNK_LEN);
         it.chunk(1, &large, 0);
+        assert!(it.part.early.len() <= 8, "it may have overtaken its head");
         let flood = !it.part.take_faults().is_empty();
-        assert_eq!(flood, n >= 9, "{n}");
+        assert_eq!(flood, n >= 8 + 9, "{n}");
     }
     assert_eq!(it.bench.stats.bodies.unasked, 12);
     assert!(it.part.wanted.is_empty());
+}
+
+#[test]
+fn chunks_that_wait_for_their_head_are_capped_over_all_links() {
+    let mut it = Fixture::new(60, Config::default());
+    for n in 0..600 {
+        it.chunk(n % 60 + 1, &large(9, n + 1, 100), 0);
+        assert!(it.part.early.len() <= 256);
+    }
+    it.close(60);
+    assert!(it.part.early.len() < 256);
+    it.wait(Duration::from_secs(1));
+    assert_eq!(it.part.early.len(), 0);
 }
 
 #[test]
