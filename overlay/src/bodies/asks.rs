@@ -23,8 +23,8 @@ const WAIT_FOR_MEMORY: u32 = 20;
 const BUSY_WAITS: u8 = 8;
 /// Bodies from this many chunks on (above 64 KiB) are split between neighbors.
 const SPLIT_FROM: usize = 3;
-/// Chunks that may be under way on a link already: half of a lane and of the transport's window. They are not moved.
-const UNDER_WAY: usize = 8;
+/// Chunks that may be under way on a link already: a lane and the transport's window. They are not moved.
+const UNDER_WAY: usize = 32;
 
 impl Ask {
     pub(super) fn new(link: LinkId, chunks: Range<usize>, now: Instant, look: Instant) -> Self {
@@ -169,7 +169,7 @@ impl Bodies {
 
     /// Moves the latter half of what a neighbor is still to send to another one, which had the header in fewer steps than we
     /// or has the whole body.
-    pub(super) fn split(&mut self, holding: &Holding, cx: &mut Cx<'_>) {
+    pub(super) fn split(&mut self, holding: &Holding, links: &Links, cx: &mut Cx<'_>) {
         let now = cx.now.mono;
         let trusted = (self.peers.get(&holding.link)).is_some_and(|peer| !peer.is_distrusted());
         let Some(body) = self.wanted.get_mut(&holding.id).filter(|body| body.active) else {
@@ -186,8 +186,10 @@ impl Bodies {
         }
         let left = |ask: &Ask| {
             let missing = body.missing(ask.chunks.clone())?;
-            // What was asked for just now is not under way yet.
-            let first = missing.start + if ask.under_way { UNDER_WAY } else { 0 };
+            // What was asked for less than a round trip ago is not under way yet.
+            let rtt = links.get(ask.link).map(|link| link.rtt).unwrap_or_default();
+            let under_way = ask.under_way || now >= ask.at + rtt;
+            let first = missing.start + if under_way { UNDER_WAY } else { 0 };
             let middle = (missing.start + missing.end).div_ceil(2).max(first);
             (middle < missing.end && middle > missing.start).then_some(middle..missing.end)
         };

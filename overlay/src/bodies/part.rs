@@ -63,7 +63,7 @@ impl Bodies {
             reserved: 0,
             queue: BTreeSet::new(),
             due: BTreeSet::new(),
-            answer: Smoothed::new(Duration::from_millis(25)),
+            answer: Smoothed::new(Duration::from_millis(60)),
             subscribers: BTreeMap::new(),
             whole: BTreeMap::new(),
             whole_order: VecDeque::new(),
@@ -199,7 +199,7 @@ impl Bodies {
         body.note(holding, max);
         if !holding.follows {
             self.attend(holding.id, links, cx);
-            self.split(holding, cx);
+            self.split(holding, links, cx);
             return;
         }
         // It sends all of it. What is not here and nobody is at work on may come from it; the rest it need not send.
@@ -416,6 +416,12 @@ impl Bodies {
     /// Whole messages on their way to `messages`.
     pub fn take_arrivals(&mut self) -> Vec<Arrival> {
         std::mem::take(&mut self.arrivals)
+    }
+
+    /// A body that became whole in this step, and that `messages` does not know yet.
+    pub(super) fn on_its_way(&self, id: &MessageId) -> Option<Bytes> {
+        let arrival = self.arrivals.iter().find(|arrival| arrival.id == *id)?;
+        arrival.body.clone()
     }
 
     /// Links that did what no honest neighbor does, to be closed with this code.

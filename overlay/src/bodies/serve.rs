@@ -60,12 +60,16 @@ impl Bodies {
         messages: &Messages,
         cx: &mut Cx<'_>,
     ) {
+        let max = cx.config.bodies.max_jobs;
+        let known = self.wanted.contains_key(&id) || self.whole.contains_key(&id);
+        let cached = if known {
+            None
+        } else {
+            self.on_its_way(&id).or_else(|| messages.body(&id))
+        };
         let Some(peer) = self.peers.get_mut(&link) else {
             return;
         };
-        let max = cx.config.bodies.max_jobs;
-        let known = self.wanted.contains_key(&id) || self.whole.contains_key(&id);
-        let cached = if known { None } else { messages.body(&id) };
         if !known && cached.is_none() && !peer.stored.take(LOAD_COST, cx.now.mono) {
             cx.stats.bodies.over_budget += 1;
             return;

@@ -390,7 +390,7 @@ fn a_late_subscription_is_doubled_and_the_loser_cancelled() {
     it.holds(2, &large, false, None, false);
     it.holds(3, &large, true, None, false);
     assert_eq!(it.asks(), [(1, 0, 2)]);
-    it.wait(Duration::from_millis(150));
+    it.wait(Duration::from_millis(300));
     assert_eq!(
         it.asks(),
         [(3, 0, 2)],
@@ -410,7 +410,7 @@ fn a_late_subscription_is_doubled_and_the_loser_cancelled() {
     let second = self::large(9, 2, 2 * CHUNK_LEN);
     it.head(1, &second, false);
     it.holds(3, &second, true, None, false);
-    it.wait(Duration::from_millis(150));
+    it.wait(Duration::from_millis(250));
     it.asks();
     it.chunk(1, &second, 0);
     assert_eq!(it.asks(), [(3, 2, 0)]);
@@ -513,6 +513,24 @@ fn chunks_that_overtake_their_head_wait_for_it() {
     assert_eq!(it.part.take_faults(), [(LinkId(1), Code::BadSignature)]);
 }
 
+/// All chunks came before the head, so that the body is whole in the step in which it is promised to others.
+#[test]
+fn a_body_that_is_whole_at_once_is_sent_to_whom_it_follows() {
+    let mut it = Fixture::new(3, Config::default());
+    let large = large(9, 1, 2 * CHUNK_LEN);
+    it.chunk(1, &large, 0);
+    it.chunk(1, &large, 1);
+    it.head(1, &large, true);
+    it.news(News::Follow {
+        id: large.id,
+        link: LinkId(3),
+    });
+    assert_eq!(it.served(), [(3, 0), (3, 1)]);
+    assert!(it.loads.is_empty(), "the store has it not yet");
+    assert_eq!(it.part.take_arrivals().len(), 1);
+    assert_eq!(it.part.memory(), (0, 0, 0));
+}
+
 #[test]
 fn long_bodies_are_split_between_neighbors_that_had_the_header_sooner() {
     let mut it = Fixture::new(5, Config::default());
@@ -550,13 +568,13 @@ fn long_bodies_are_split_between_neighbors_that_had_the_header_sooner() {
 #[test]
 fn what_may_be_under_way_is_not_moved() {
     let mut it = Fixture::new(2, Config::default());
-    let large = large(9, 1, 32 * CHUNK_LEN);
+    let large = large(9, 1, 56 * CHUNK_LEN);
     it.head(1, &large, true);
     for index in 0..20 {
         it.chunk(1, &large, index);
     }
     it.holds(2, &large, true, None, false);
-    assert_eq!(it.asks(), [(2, 28, 32), (1, 32, 28)]);
+    assert_eq!(it.asks(), [(2, 52, 56), (1, 56, 52)]);
     for index in 20..24 {
         it.chunk(1, &large, index);
     }
@@ -566,11 +584,18 @@ fn what_may_be_under_way_is_not_moved() {
         [],
         "the other has a part, and takes this one after it"
     );
-    for index in 24..28 {
+    for index in 24..52 {
         it.chunk(1, &large, index);
     }
-    it.wait(Duration::from_millis(500));
-    assert_eq!(it.asks(), [(1, 28, 32)]);
+    it.wait(Duration::from_millis(1000));
+    assert_eq!(it.asks(), [(1, 52, 56)]);
+    let mut it = Fixture::new(2, Config::default());
+    let large = self::large(9, 2, 8 * CHUNK_LEN);
+    it.head(1, &large, false);
+    it.asks();
+    it.wait(3 * MS);
+    it.holds(2, &large, true, None, false);
+    assert_eq!(it.asks(), [], "asked for more than a round trip ago");
 }
 
 #[test]
