@@ -121,6 +121,18 @@ impl KeyCache {
         Ok(PeerId::of_checked(&key))
     }
 
+    /// Puts a checked value where its copies share it; simulated nodes that share a memo share one of all that are equal, too.
+    pub(crate) fn keep<T: crate::Signable>(
+        &self,
+        value: crate::Signed<T>,
+    ) -> Arc<crate::Signed<T>> {
+        #[cfg(feature = "sim")]
+        if let Some(memo) = &self.memo {
+            return memo.keep(value);
+        }
+        Arc::new(value)
+    }
+
     fn key(&mut self, bytes: &[u8; 32]) -> Result<VerifyingKey, BadKey> {
         if let Some(key) = self.good.get(bytes) {
             return Ok(key);

@@ -1,11 +1,12 @@
 //! Values with a signature: unchecked (`Signed`) and checked (`Verified`).
 
 use std::ops::Deref;
+use std::sync::Arc;
 
 use crate::{BadKey, BadSignature, Context, Identity, KeyCache, NetworkId, PeerId, SignError};
 
 /// A value that a peer signs.
-pub trait Signable {
+pub trait Signable: Clone + PartialEq + Send + Sync + 'static {
     /// What the signature is for.
     const CONTEXT: Context;
 
@@ -39,7 +40,7 @@ impl<T: Signable> Signed<T> {
         }
         let signature = identity.sign(T::CONTEXT, network, &value.body(network))?;
         Ok(Verified {
-            signed: Self { value, signature },
+            signed: Arc::new(Self { value, signature }),
         })
     }
 
@@ -57,14 +58,24 @@ impl<T: Signable> Signed<T> {
             &body,
             &self.signature,
         )?;
-        Ok(Verified { signed: self })
+        Ok(Verified {
+            signed: keys.keep(self),
+        })
     }
 }
 
-/// A value whose signature this node has made or checked itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A value whose signature this node has made or checked itself. Copies share it.
+#[derive(Debug, PartialEq, Eq)]
 pub struct Verified<T> {
-    signed: Signed<T>,
+    signed: Arc<Signed<T>>,
+}
+
+impl<T> Clone for Verified<T> {
+    fn clone(&self) -> Self {
+        Self {
+            signed: self.signed.clone(),
+        }
+    }
 }
 
 impl<T> Verified<T> {
@@ -72,10 +83,12 @@ impl<T> Verified<T> {
     pub fn signed(&self) -> &Signed<T> {
         &self.signed
     }
+}
 
+impl<T: Clone> Verified<T> {
     /// The value with its signature, by value.
     pub fn into_signed(self) -> Signed<T> {
-        self.signed
+        Arc::unwrap_or_clone(self.signed)
     }
 }
 
@@ -91,13 +104,17 @@ impl<T: Signable> Verified<T> {
     /// is, at about 30 us; see [`trust_stored_with`](Self::trust_stored_with) for many rows.
     pub fn trust_stored(signed: Signed<T>) -> Result<Self, BadKey> {
         PeerId::from_bytes(signed.value.signer())?;
-        Ok(Self { signed })
+        Ok(Self {
+            signed: Arc::new(signed),
+        })
     }
 
     /// As [`trust_stored`](Self::trust_stored), remembering keys in `keys`.
     pub fn trust_stored_with(signed: Signed<T>, keys: &mut KeyCache) -> Result<Self, BadKey> {
         keys.check(signed.value.signer())?;
-        Ok(Self { signed })
+        Ok(Self {
+            signed: Arc::new(signed),
+        })
     }
 }
 

@@ -29,8 +29,6 @@ pub const TOPIC: &str = "news";
 pub struct Village {
     /// The network under them.
     pub hub: Hub,
-    /// Frames get lost in it.
-    lossy: bool,
     seed: u64,
     outbound: usize,
     unix_clock: Arc<dyn UnixClock>,
@@ -91,7 +89,6 @@ impl Village {
     #[must_use]
     pub fn new(seed: u64, conditions: Conditions, outbound: usize) -> Self {
         Self {
-            lossy: conditions.loss > 0.0,
             hub: Hub::new(seed, conditions),
             seed,
             outbound,
@@ -403,15 +400,15 @@ impl Village {
     }
 
     /// Checks that every running node was given each published entry exactly once, with the right
-    /// author and text, each author's in order (but for marked gaps, where frames get lost), and nothing else.
+    /// author and text, each author's in order and without a gap, and nothing else.
     ///
     /// # Panics
     /// When not.
     pub fn check_order(&self) {
         let ledger = lock(&self.ledger);
         for n in self.running() {
-            // The number each author comes to next, and those that others have overtaken.
-            let mut next: BTreeMap<PeerId, (u64, BTreeSet<u64>)> = BTreeMap::new();
+            // The number each author comes to next.
+            let mut next: BTreeMap<PeerId, u64> = BTreeMap::new();
             let mut cursor = 0;
             for Arrival { entry, .. } in self.arrivals(n) {
                 let published = ledger.published.get(&entry.id);
@@ -428,17 +425,14 @@ impl Village {
                     "node {n}: a cursor went back: {entry:?}"
                 );
                 assert!(!entry.equivocation, "node {n}: {entry:?}");
-                // Only where frames get lost may one be waited for in vain, and then it is said so.
-                assert!(!entry.gap || self.lossy, "node {n}: {entry:?}");
+                assert!(!entry.gap, "node {n}: {entry:?}");
                 cursor = entry.cursor;
-                let (next, overtaken) = next.entry(entry.author).or_default();
-                if entry.gap {
-                    overtaken.extend(*next..published.number);
-                    *next = published.number;
-                }
-                let in_turn = published.number == *next || overtaken.remove(&published.number);
-                assert!(in_turn, "node {n}: out of order or twice: {entry:?}");
-                *next = (*next).max(published.number + 1);
+                let next = next.entry(entry.author).or_default();
+                assert_eq!(
+                    published.number, *next,
+                    "node {n}: out of order or twice: {entry:?}"
+                );
+                *next += 1;
             }
         }
     }

@@ -5,14 +5,16 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use crypto::{EntryId, MessageId, NetworkId, PeerId, Signed};
+use crypto::{EntryId, MessageId, NetworkId, PeerId};
 use overlay::action::SeedFailure;
-use overlay::messages::{BadTopic, PublishError as CoreError, Topic};
-use overlay::wire::MessageHeader;
+use overlay::messages::{BadTopic, Evidence, PublishError as CoreError, Topic};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
+use crate::evidence::KeptEvidence;
+use crate::sequence::{From, Order};
 use crate::snapshot::{NodeStats, PeerInfo, Status};
-use crate::subscription::{From, SubscribeError, Subscription};
+use crate::store::StoreError;
+use crate::subscription::{SubscribeError, Subscription};
 
 /// The node has been shut down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +33,20 @@ pub enum PublishError {
     /// The node's store cannot write. The payload may or may not reach others; it is not in the own log.
     #[error("the store cannot write: {0}")]
     Store(String),
+    /// The node has been shut down.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+/// Why the evidence cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EvidenceError {
+    /// The node's store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A row of the store is no evidence.
+    #[error("table `evidence` of the store: {0}")]
+    Damaged(String),
     /// The node has been shut down.
     #[error(transparent)]
     Stopped(#[from] Stopped),
@@ -119,8 +135,8 @@ pub enum NodeEvent {
     CloneDetected,
     /// An author signed two messages with one sequence number.
     Equivocation {
-        /// The two headers of least id, with their signatures: proof for anyone.
-        proof: Box<[Signed<MessageHeader>; 2]>,
+        /// The two headers with their signatures: proof for anyone. It is kept; see [`Handle::evidence`].
+        evidence: Box<Evidence>,
     },
     /// The store cannot write: the disk is full or failing. The text names file and remedy.
     StoreFailed {
@@ -276,7 +292,20 @@ impl Handle {
         Ok(receiver)
     }
 
-    /// Subscribes to a topic. The entries come verified, in each author's order, each exactly once.
+    /// Subscribes to a topic, in the order of the log ([`Order::Log`]). An entry gets into the log once, verified; a subscription
+    /// gives it at most once: exactly once unless it falls behind, and then it says how many it missed.
+    ///
+    /// # Errors
+    /// The topic is malformed, or the node has been shut down.
+    pub async fn subscribe(
+        &self,
+        topic: impl IntoTopic,
+        from: From,
+    ) -> Result<Subscription, SubscribeError> {
+        self.subscribe_in(topic, from, Order::Log).await
+    }
+
+    /// As [`subscribe`](Self::subscribe), in an order of choice.
     ///
     /// # Errors
     /// The topic is malformed, or the node has been shut down.
@@ -284,13 +313,14 @@ impl Handle {
         clippy::unused_async,
         reason = "leaves room for a round trip to the driver without breaking callers"
     )]
-    pub async fn subscribe(
+    pub async fn subscribe_in(
         &self,
         topic: impl IntoTopic,
         from: From,
+        order: Order,
     ) -> Result<Subscription, SubscribeError> {
         let topic = topic.into_topic()?;
-        self.0.subscribers.subscribe(topic, from)
+        self.0.subscribers.subscribe(topic, from, order)
     }
 
     /// Up to `n` distinct peers, a fair random sample of the network; fewer while the node knows fewer. Samples of one node
@@ -326,6 +356,19 @@ impl Handle {
     /// The node has been shut down.
     pub async fn stats(&self) -> Result<NodeStats, Stopped> {
         self.ask(Request::Stats).await
+    }
+
+    /// The proofs of equivocation that the node has found and kept, oldest first; see
+    /// [`evidence`](crate::evidence) for what to do with them.
+    ///
+    /// # Errors
+    /// The node has been shut down, or its store cannot be read.
+    pub async fn evidence(&self) -> Result<Vec<KeptEvidence>, EvidenceError> {
+        let stored = self.0.subscribers.read_evidence().await?;
+        let kept = stored
+            .into_iter()
+            .map(|stored| KeptEvidence::of(stored, &self.0.network));
+        kept.collect()
     }
 
     /// News about the node itself, from now on.

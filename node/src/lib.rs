@@ -8,19 +8,24 @@ mod builder;
 pub mod config;
 pub mod data_dir;
 mod driver;
+pub mod evidence;
 pub mod faults;
 mod handle;
 mod node;
+mod sequence;
 mod snapshot;
 pub mod store;
 mod subscription;
 mod transport;
 
 pub use builder::{Builder, Limits, SpawnError};
-pub use handle::{EventStream, Handle, IntoTopic, NodeEvent, PublishError, Published, Stopped};
+pub use handle::{
+    EventStream, EvidenceError, Handle, IntoTopic, NodeEvent, PublishError, Published, Stopped,
+};
 pub use node::Node;
+pub use sequence::{From, Order};
 pub use snapshot::{NodeStats, PeerInfo, Status, TransportStats};
-pub use subscription::{From, Item, SubscribeError, Subscription};
+pub use subscription::{Item, SubscribeError, Subscription};
 pub use transport::bind as bind_socket;
 
 pub use crypto::{EntryId, Identity, MessageId, NetworkId, PeerId};

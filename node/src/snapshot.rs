@@ -36,6 +36,8 @@ pub struct Status {
     pub seed_failures: u64,
     /// Estimated number of dialable nodes in the network; `None` while there is too little to tell.
     pub network_size: Option<f64>,
+    /// The fast start is still on: the node is getting to know the network, which costs it many handshakes.
+    pub fast_start: bool,
     /// Messages in the log.
     pub log_messages: usize,
     /// Bytes of the log.
@@ -50,6 +52,8 @@ pub struct Status {
     pub clock_offset_ms: Option<i64>,
     /// Someone else signs with this node's key: publishing has stopped.
     pub cloned: bool,
+    /// Proofs of equivocation that are kept.
+    pub evidence: u64,
     /// Open subscriptions.
     pub subscribers: usize,
 }
@@ -159,6 +163,8 @@ transport_counters! {
     inbox_waits,
     /// Entries not handed to a subscriber because it was behind.
     subscriber_lagged,
+    /// Entries left out for a subscriber in sequence because a later one of their author had been given.
+    subscriber_late,
     /// Validations given up because the application's validators were behind.
     validations_skipped,
     /// Rows that the store could not write.

@@ -10,9 +10,10 @@ use overlay::action::Delivery;
 use overlay::messages::{BadTopic, StoredMessage, Topic};
 use tokio::sync::{Notify, watch};
 
-use crate::handle::Stopped;
+use crate::handle::{EvidenceError, Stopped};
+use crate::sequence::{From, Order, Sequence};
 use crate::snapshot::Counters;
-use crate::store::{StoreError, StoreHandle};
+use crate::store::{StoreError, StoreHandle, StoredEvidence};
 
 /// Entries that may wait for one subscriber, by default. A guess: a tenth of a second of a very busy node.
 pub(crate) const RING_ENTRIES: usize = 8192;
@@ -23,17 +24,6 @@ const ENTRY_OVERHEAD: usize = 256;
 /// Messages and bytes read from the log at a time.
 const PAGE_MESSAGES: usize = 256;
 const PAGE_BYTES: usize = 1024 * 1024;
-
-/// Where a subscription begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum From {
-    /// With what arrives from now on.
-    Now,
-    /// With the oldest entry in the log.
-    Start,
-    /// With the first entry whose cursor is greater than this one.
-    After(u64),
-}
 
 /// What a subscriber is given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,6 +128,7 @@ impl Subscribers {
         self: &Arc<Self>,
         topic: Topic,
         from: From,
+        order: Order,
     ) -> Result<Subscription, SubscribeError> {
         let mut registry = self.registry();
         if registry.closed {
@@ -156,6 +147,8 @@ impl Subscribers {
             topic,
             stage,
             page: VecDeque::new(),
+            sequence: (order == Order::Sequence).then(Sequence::default),
+            late: 0,
             failure: None,
         })
     }
@@ -265,6 +258,12 @@ impl Subscribers {
         }
     }
 
+    /// The proofs of equivocation in the store.
+    pub(crate) async fn read_evidence(&self) -> Result<Vec<StoredEvidence>, EvidenceError> {
+        let store = self.store().ok_or(Stopped)?;
+        Ok(store.read_evidence().await?)
+    }
+
     /// Cursor of the oldest entry in the log; 0 = the log is empty.
     pub(crate) async fn first_cursor(&self) -> u64 {
         let Some(store) = self.store() else { return 0 };
@@ -292,13 +291,16 @@ enum Stage {
     Ended,
 }
 
-/// The entries of one topic, in the order of the log.
+/// The entries of one topic; see [`Order`].
 #[derive(Debug)]
 pub struct Subscription {
     subscribers: Arc<Subscribers>,
     topic: Topic,
     stage: Stage,
     page: VecDeque<Delivery>,
+    /// What each author has come to, if that matters.
+    sequence: Option<Sequence>,
+    late: u64,
     failure: Option<String>,
 }
 
@@ -308,6 +310,21 @@ impl Subscription {
     ///
     /// Cancel-safe.
     pub async fn next(&mut self) -> Option<Item> {
+        loop {
+            let item = self.next_of_log().await?;
+            if let (Item::Entry(entry), Some(sequence)) = (&item, &mut self.sequence)
+                && !sequence.admits(entry)
+            {
+                self.late += 1;
+                Counters::hit(&self.subscribers.counters.subscriber_late);
+                continue;
+            }
+            return Some(item);
+        }
+    }
+
+    /// The next item in the order of the log.
+    async fn next_of_log(&mut self) -> Option<Item> {
         loop {
             if let Some(delivery) = self.page.pop_front() {
                 return Some(Item::Entry(delivery));
@@ -331,6 +348,12 @@ impl Subscription {
     #[must_use]
     pub fn topic(&self) -> &Topic {
         &self.topic
+    }
+
+    /// How many entries were left out because a later one of their author had been given: see [`Order::Sequence`].
+    #[must_use]
+    pub fn late(&self) -> u64 {
+        self.late
     }
 
     /// Why the stream ended early, if it did.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde_json::Value;
 use vouchsafe::admin::Admin;
 use vouchsafe::data_dir::DataDir;
-use vouchsafe::{AddressPreset, Identity, Node};
+use vouchsafe::{AddressPreset, From, Identity, Node};
 
 /// An example and the block that follows it.
 #[derive(Debug)]
@@ -252,12 +252,35 @@ async fn the_examples_of_the_page_work() {
             .identity(Identity::from_seed(&[n; 32]))
             .preset(AddressPreset::Local)
     };
-    let first = build(1).spawn().await.unwrap();
-    let seed = overlay::config::Seed {
-        peer: first.id(),
-        target: overlay::action::Target::Addr(first.local_addrs()[0]),
+    let seed = |node: &Node| overlay::config::Seed {
+        peer: node.id(),
+        target: overlay::action::Target::Addr(node.local_addrs()[0]),
     };
-    let second = build(2).seed(seed).spawn().await.unwrap();
+    // Two nodes with one key number alike, so that GET /v1/evidence has something to show.
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap();
+    let clock_ms = now.as_millis() as u64 - 20_000;
+    let twin = |n: u8| build(n).unix_clock(move || clock_ms);
+    let one = twin(3).spawn().await.unwrap();
+    one.handle().publish("twins", "by the one").await.unwrap();
+    let first = build(1).seed(seed(&one)).spawn().await.unwrap();
+    let handle = first.handle();
+    let mut twins = handle.subscribe("twins", From::Start).await.unwrap();
+    twins.next().await.unwrap();
+    one.shutdown().await;
+    let other_dir = tempfile::tempdir().unwrap();
+    let alone = twin(3).data_dir(other_dir.path()).spawn().await.unwrap();
+    let published = alone.handle().publish("twins", "by the other").await;
+    published.unwrap();
+    alone.shutdown().await;
+    // With its clock put right, so that its message counts as old enough for repair.
+    let other = build(3).data_dir(other_dir.path()).seed(seed(&first));
+    let other = other.spawn().await.unwrap();
+    twins.next().await.unwrap();
+    while handle.evidence().await.unwrap().is_empty() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    other.shutdown().await;
+    let second = build(2).seed(seed(&first)).spawn().await.unwrap();
     while neighbors_of(&first).await == 0 {
         tokio::time::sleep(Duration::from_millis(10)).await; // GET /v1/peers has something to show
     }
@@ -291,7 +314,7 @@ async fn the_examples_of_the_page_work() {
     })
     .await
     .unwrap();
-    assert_eq!(ran, 8, "all examples of the page were found");
+    assert_eq!(ran, 9, "all examples of the page were found");
     admin.shutdown().await;
     second.shutdown().await;
     first.shutdown().await;

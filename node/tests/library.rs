@@ -14,7 +14,7 @@ use overlay::config::Seed;
 use overlay::input::DialError;
 use overlay::messages::{DEFAULT_MAX_PAYLOAD, PublishError as Refused};
 use vouchsafe::{
-    AddressPreset, Builder, Delivery, From, Handle, Identity, Item, Limits, Node, NodeEvent,
+    AddressPreset, Builder, Delivery, From, Handle, Identity, Item, Limits, Node, NodeEvent, Order,
     PublishError, SpawnError, Stopped, Subscription, Verdict,
 };
 
@@ -268,6 +268,42 @@ async fn a_slow_subscriber_hears_exactly_what_it_missed_and_can_go_back() {
     );
     let stats = a.stats().await.unwrap();
     assert_eq!(stats.transport.subscriber_lagged, 90);
+}
+
+/// The author's later message gets into the log first: it names none before it, so nobody waits.
+#[tokio::test]
+async fn a_subscription_in_sequence_leaves_out_what_comes_late() {
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis() as u64;
+    let run = || builder().identity(Identity::from_seed(&[77; 32]));
+    let later = spawn(run().unix_clock(move || now - 20_000)).await;
+    later.handle().publish("t", "later").await.unwrap();
+    let a = spawn(builder().seed(seed(&later))).await;
+    let handle = a.handle();
+    let mut log = handle.subscribe("t", From::Start).await.unwrap();
+    let live = handle.subscribe_in("t", From::Start, Order::Sequence);
+    let mut live = live.await.unwrap();
+    assert_eq!(payloads(&mut log, 1).await, ["later"]);
+    within("shutdown", later.shutdown()).await;
+    // A run that its author's next one knew nothing of.
+    let dir = tempfile::tempdir().unwrap();
+    let earlier = || run().data_dir(dir.path());
+    let alone = spawn(earlier().unix_clock(move || now - 30_000)).await;
+    alone.handle().publish("t", "earlier").await.unwrap();
+    within("shutdown", alone.shutdown()).await;
+    let _earlier = spawn(earlier().seed(seed(&a))).await;
+    assert_eq!(payloads(&mut log, 1).await, ["earlier"]);
+    a.handle().publish("t", "another's").await.unwrap();
+    assert_eq!(payloads(&mut log, 1).await, ["another's"]);
+    let again = handle.subscribe_in("t", From::Start, Order::Sequence);
+    let mut again = again.await.unwrap();
+    for subscription in [&mut live, &mut again] {
+        assert_eq!(subscription.late(), 0);
+        let given = payloads(subscription, 2).await;
+        assert_eq!(given, ["later", "another's"]);
+        assert_eq!(subscription.late(), 1);
+    }
+    let stats = a.handle().stats().await.unwrap();
+    assert_eq!(stats.transport.subscriber_late, 2);
 }
 
 async fn seed_failure(builder: Builder) -> (Node, SeedFailure) {

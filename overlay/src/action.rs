@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use crypto::{EntryId, MessageId, PeerId, Signed};
+use crypto::{EntryId, MessageId, PeerId};
 
 use crate::input::{DialError, DialId, Lane, LinkId, Token};
-use crate::messages::{PublishError, StoredMessage, Topic};
+use crate::messages::{Evidence, PublishError, StoredMessage, Topic};
 use crate::peers::PeerRow;
 use crate::wire::MessageHeader;
 
@@ -78,6 +78,13 @@ pub enum Row {
         id: MessageId,
         /// Its signed date, milliseconds since the Unix epoch.
         published_unix_ms: u64,
+    },
+    /// Keep a proof of equivocation, with the time it was found at (milliseconds since the Unix epoch).
+    Evidence {
+        /// When.
+        found_unix_ms: u64,
+        /// The proof.
+        evidence: Box<Evidence>,
     },
     /// Drop everything published before `low_edge_ms`, and these messages. The edge only rises.
     Forget {
@@ -176,8 +183,8 @@ pub enum Event {
     },
     /// An author signed two messages with one sequence number.
     Equivocation {
-        /// The two headers of least id, with their signatures: proof for anyone.
-        proof: Box<[Signed<MessageHeader>; 2]>,
+        /// The two headers with their signatures: proof for anyone, kept in the store too.
+        evidence: Box<Evidence>,
     },
     /// A link became a neighbor.
     NeighborUp {

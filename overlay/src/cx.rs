@@ -102,9 +102,13 @@ impl Outbox {
         self.actions.push_back(action);
     }
 
-    /// Takes the oldest action.
+    /// Takes the oldest action. The room that a large step took is given back when it is done.
     pub fn pop(&mut self) -> Option<Action> {
-        self.actions.pop_front()
+        let action = self.actions.pop_front();
+        if action.is_none() && self.actions.capacity() > KEPT_ACTIONS {
+            self.actions = VecDeque::new();
+        }
+        action
     }
 
     /// A token never given out before.
@@ -174,6 +178,9 @@ impl Outbox {
         true
     }
 }
+
+/// Actions whose room is kept from one step to the next.
+const KEPT_ACTIONS: usize = 16;
 
 /// What the driver adds to a frame on a stream: its length.
 pub const FRAME_OVERHEAD: usize = 4;

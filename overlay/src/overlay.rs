@@ -4,7 +4,7 @@
 //! handle(now, input):  frame -> decode -> exactly one part      (or a fact of the driver -> its part)
 //!                      due timers of every part
 //!                      settle: neighbors --Change--> sampling, broadcast, repair, bodies
-//!                              broadcast, repair --News--> bodies; all three --Arrival--> messages --Accepted--> broadcast
+//!                              broadcast, repair --News--> bodies; all three --Arrival--> messages --Accepted--> broadcast, --Hole--> repair
 //! ```
 //! Parts never call each other; what one must know of another it reads through `&` arguments or gets as a fact in `settle`.
 
@@ -454,6 +454,10 @@ impl Parts {
         self.bodies.on_timeout(self.neighbors.links(), cx);
         self.repair
             .on_timeout(&self.messages, self.neighbors.links(), cx);
-        self.messages.on_timeout(cx);
+        let sought = || {
+            let places = [self.repair.sought(), self.bodies.sought()];
+            places.into_iter().flatten().min()
+        };
+        self.messages.on_timeout(&sought, cx);
     }
 }

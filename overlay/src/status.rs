@@ -76,6 +76,8 @@ pub struct Status {
     pub archived: usize,
     /// Estimate of how many dialable identities the network has.
     pub network_size: Option<f64>,
+    /// The fast start is still on.
+    pub young: bool,
     /// Our clock minus the median of our outbound neighbors' clocks, milliseconds.
     pub clock_offset_ms: Option<i64>,
     /// The address most outbound peers see us at.
@@ -110,6 +112,7 @@ impl Status {
             proven: book.proven_len(),
             archived: book.archived_len(),
             network_size: sampling.size_estimate(),
+            young: sampling.is_young(),
             clock_offset_ms: neighbors.clock_offset_ms(),
             observed: neighbors.observed(),
             advertised: neighbors

@@ -114,6 +114,27 @@ fn the_body_of_a_known_author_follows_its_head_without_being_asked() {
     assert!(copies(&world) <= 1.02, "{}", copies(&world));
 }
 
+/// A short message right behind a long one waits for it, as for anything that is known to be on its way.
+#[test]
+fn what_comes_behind_a_long_message_waits_for_it() {
+    let mut world = joined(10, 6);
+    world.latency = 1500 * MS;
+    let sent = [payload(1, 3_000_000), payload(2, 100)];
+    world.publish_bytes(0, 1, sent[0].clone());
+    world.publish_bytes(0, 2, sent[1].clone());
+    world.run(40 * SECOND);
+    assert_delivered(&world, &sent);
+    assert!(
+        sum(&world, |it| it.messages.waited_on) > 0,
+        "it took longer than the usual wait"
+    );
+    for node in &world.nodes {
+        let order: Vec<usize> = node.delivered.iter().map(|it| it.payload.len()).collect();
+        assert_eq!(order, [3_000_000, 100]);
+        assert!(node.delivered.iter().all(|it| !it.gap));
+    }
+}
+
 #[test]
 fn several_authors_at_once_cost_one_copy() {
     let mut world = joined(3, 12);

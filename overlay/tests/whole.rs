@@ -215,3 +215,22 @@ fn of_two_nodes_with_one_key_the_one_that_meets_the_others_record_stops_publishi
         assert_eq!(clones(&world, index), 0, "node {index}");
     }
 }
+
+/// Not only neighbors are asked what one has missed.
+#[test]
+fn members_of_the_memory_are_compared_with_when_they_are_visited() {
+    let mut world = World::new(11);
+    world.add(&[], |_| {});
+    for _ in 1..30 {
+        world.add(&[0], |config| config.neighbors.outbound = 3);
+    }
+    world.run(180 * SECOND);
+    let stats = world.nodes.iter().map(|node| {
+        let core = node.core.as_ref().expect("alive");
+        let repair = &core.stats().repair;
+        (repair.visited, repair.sessions)
+    });
+    let (visited, sessions) = stats.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    // Of about 6 periods of 30 nodes nearly half.
+    assert!((40..=100).contains(&visited), "{visited} of {sessions}");
+}

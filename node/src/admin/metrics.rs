@@ -40,7 +40,7 @@ fn encode(snapshot: Snapshot) -> String {
 
 impl Snapshot {
     /// Name, meaning and value of each gauge.
-    fn gauges(&self) -> [(&'static str, &'static str, f64); 14] {
+    fn gauges(&self) -> [(&'static str, &'static str, f64); 15] {
         let status = &self.status;
         let whole = |n: u64| n as f64;
         let count = |n: usize| whole(n as u64);
@@ -101,6 +101,11 @@ impl Snapshot {
                 "cloned",
                 "1 = someone else signs with this node's key",
                 f64::from(u8::from(status.cloned)),
+            ),
+            (
+                "evidence",
+                "Proofs of equivocation that are kept",
+                whole(status.evidence),
             ),
             (
                 "subscribers",

@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::view::{PeerView, StatusView};
 use super::{metrics, publish, subscribe};
-use crate::{Handle, PublishError, Stopped, SubscribeError};
+use crate::evidence::Exported;
+use crate::{EvidenceError, Handle, PublishError, Stopped, SubscribeError};
 
 /// What the routes work with.
 #[derive(Clone, Debug)]
@@ -44,6 +45,7 @@ pub(super) fn router(api: Api) -> Router {
             "/v1/messages/{*topic}",
             post(publish::publish).get(subscribe::subscribe),
         )
+        .route("/v1/evidence", get(evidence))
         .route("/v1/bans/{id}", put(ban).delete(unban))
         .route("/metrics", get(metrics::metrics))
         .fallback(|| async {
@@ -108,6 +110,18 @@ impl From<&PublishError> for Problem {
     }
 }
 
+impl From<EvidenceError> for Problem {
+    fn from(error: EvidenceError) -> Self {
+        let status = match &error {
+            EvidenceError::Stopped(_) => StatusCode::SERVICE_UNAVAILABLE,
+            EvidenceError::Store(_) | EvidenceError::Damaged(_) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
 impl From<SubscribeError> for Problem {
     fn from(error: SubscribeError) -> Self {
         let status = match &error {
@@ -125,6 +139,16 @@ async fn status(State(handle): State<Handle>) -> Result<Json<StatusView>, Proble
 async fn peers(State(handle): State<Handle>) -> Result<Json<Vec<PeerView>>, Problem> {
     Ok(Json(
         handle.peers().await?.iter().map(PeerView::of).collect(),
+    ))
+}
+
+async fn evidence(State(handle): State<Handle>) -> Result<Json<Vec<Exported>>, Problem> {
+    let network = handle.network();
+    let kept = handle.evidence().await?;
+    Ok(Json(
+        kept.iter()
+            .map(|kept| Exported::of(kept, &network))
+            .collect(),
     ))
 }
 

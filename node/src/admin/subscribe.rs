@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::routes::Problem;
 use super::view::{EntryView, LaggedView};
-use crate::{From, Handle, Item};
+use crate::{From, Handle, Item, Order};
 
 /// Silence after which a comment is sent, so that either side notices when the other is gone.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -23,6 +23,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 #[serde(deny_unknown_fields)]
 pub(super) struct Parameters {
     from: Option<String>,
+    order: Option<String>,
 }
 
 pub(super) async fn subscribe(
@@ -35,10 +36,10 @@ pub(super) async fn subscribe(
     let bad = || {
         Problem::new(
             StatusCode::BAD_REQUEST,
-            "the only parameter is from=now, from=start or from=CURSOR, a cursor being a number",
+            "the parameters are from=now, from=start or from=CURSOR (a number), and order=log or order=sequence",
         )
     };
-    let Query(Parameters { from }) = parameters.map_err(|_| bad())?;
+    let Query(Parameters { from, order }) = parameters.map_err(|_| bad())?;
     // A client that reconnects by itself repeats its first URL and says how far it got in this header.
     let last = headers
         .get("last-event-id")
@@ -49,7 +50,12 @@ pub(super) async fn subscribe(
         Some("start") => From::Start,
         Some(cursor) => From::After(cursor.parse().map_err(|_| bad())?),
     };
-    let subscription = handle.subscribe(&topic, from).await?;
+    let order = match order.as_deref() {
+        None | Some("log") => Order::Log,
+        Some("sequence") => Order::Sequence,
+        Some(_) => return Err(bad()),
+    };
+    let subscription = handle.subscribe_in(&topic, from, order).await?;
     let events = stream::unfold(subscription, |mut subscription| async move {
         let event = match subscription.next().await? {
             Item::Entry(entry) => Event::default()

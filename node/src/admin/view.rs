@@ -39,6 +39,8 @@ pub struct StatusView {
     pub seed_failures: u64,
     /// Estimated number of dialable nodes; null while there is too little to tell.
     pub network_size: Option<f64>,
+    /// The fast start is still on: the node is getting to know the network, which costs it many handshakes.
+    pub fast_start: bool,
     /// Messages in the log.
     pub log_messages: usize,
     /// Bytes of the log.
@@ -53,6 +55,8 @@ pub struct StatusView {
     pub clock_offset_ms: Option<i64>,
     /// Someone else signs with this node's key: publishing has stopped.
     pub cloned: bool,
+    /// Proofs of equivocation that it keeps.
+    pub evidence: u64,
     /// Open subscriptions.
     pub subscribers: usize,
 }
@@ -76,6 +80,7 @@ impl StatusView {
             archived_peers: status.archived_peers,
             seed_failures: status.seed_failures,
             network_size: status.network_size,
+            fast_start: status.fast_start,
             log_messages: status.log_messages,
             log_bytes: status.log_bytes,
             first_cursor: status.first_cursor,
@@ -83,6 +88,7 @@ impl StatusView {
             low_edge_unix_ms: status.low_edge_ms,
             clock_offset_ms: status.clock_offset_ms,
             cloned: status.cloned,
+            evidence: status.evidence,
             subscribers: status.subscribers,
         }
     }

@@ -62,6 +62,9 @@ pub(super) struct Devnet {
     /// Messages published before the measurement, at 200 a second, so that it sees the network at work and not its start
     #[arg(long, value_name = "N", default_value_t = 100)]
     warmup: u64,
+    /// After the join, wait for all fast starts to end: they are mostly handshakes, N x N of them, and this machine does them all
+    #[arg(long)]
+    settle: bool,
     /// After the join, do nothing for so long and report what the nodes send meanwhile
     #[arg(long, value_name = "SECS", value_parser = not_negative)]
     idle: Option<f64>,
@@ -102,6 +105,7 @@ impl Devnet {
             links: self.links.map(Into::into),
             seed: self.seed,
             duration: self.duration.map(Duration::from_secs_f64),
+            settle: self.settle,
             warmup: self.warmup,
             idle: self
                 .idle

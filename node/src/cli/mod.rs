@@ -8,6 +8,7 @@ mod check_config;
 mod client;
 mod completions;
 mod devnet;
+mod evidence;
 mod id;
 mod init;
 mod out;
@@ -56,6 +57,7 @@ enum Command {
     Status(status::Status),
     Ban(ban::Ban),
     Unban(ban::Unban),
+    Evidence(evidence::Evidence),
     CheckConfig(check_config::CheckConfig),
     Devnet(devnet::Devnet),
     #[cfg(feature = "sim")]
@@ -83,6 +85,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Status(command) => command.run(),
         Command::Ban(command) => command.run(),
         Command::Unban(command) => command.run(),
+        Command::Evidence(command) => command.run(),
         Command::CheckConfig(command) => command.run(),
         Command::Devnet(command) => command.run(),
         #[cfg(feature = "sim")]

@@ -13,8 +13,10 @@ use super::{DataDirArg, block_on, out};
 
 /// Print the messages of a topic as they arrive at a running node
 ///
-/// Each message is printed once, verified, in its author's order. Without --json a line has the author's short id and the
-/// payload as text, control characters escaped. Ends with exit status 1 when the node goes away.
+/// Each message is printed once, verified, in its author's sequence, but for what came too late to be waited for: the message
+/// after such a hole is marked, and what was missing follows when it comes, or is left out with --order sequence.
+/// Without --json a line has the author's short id and the payload as text, control characters escaped. Ends with exit
+/// status 1 when the node goes away.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -35,6 +37,10 @@ pub(super) struct Subscribe {
     /// Where to begin: `now`, `start` (the oldest message the node has), or after a cursor
     #[arg(long, value_name = "now|start|CURSOR", default_value = "now", value_parser = from)]
     from: String,
+    /// `log`: every message, as the node's log has them; `sequence`: each author's numbers only rise,
+    /// and what comes after a later one of its author is left out
+    #[arg(long, value_name = "log|sequence", default_value = "log", value_parser = ["log", "sequence"])]
+    order: String,
     /// Stop after so many messages
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
@@ -83,7 +89,8 @@ impl Subscribe {
     }
 
     async fn follow(&self, client: &Client, from: &str, printed: &mut u64) -> Stop {
-        let path = format!("{}?from={from}", topic_path(self.topic.as_str()));
+        let (topic, order) = (topic_path(self.topic.as_str()), &self.order);
+        let path = format!("{topic}?from={from}&order={order}");
         let mut body = match client.request("GET", &path, None).await {
             Ok(response) => response.into_body(),
             Err(error) => return Stop::Failed(error),

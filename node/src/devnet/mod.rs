@@ -40,6 +40,8 @@ pub(crate) struct Options {
     pub(crate) links: Option<usize>,
     pub(crate) seed: u64,
     pub(crate) duration: Option<Duration>,
+    /// Wait for the end of all fast starts before anything is published or measured.
+    pub(crate) settle: bool,
     pub(crate) warmup: u64,
     pub(crate) idle: Option<Duration>,
 }
@@ -54,6 +56,11 @@ pub(crate) async fn run(options: &Options) -> Result<Report> {
     let show = Show::start(options);
     let network = Network::start(options).await?;
     let join = network.joined(&show).await?;
+    let settle = if options.settle {
+        Some(network.settled(&show).await?)
+    } else {
+        None
+    };
     let idle_bytes = match options.idle {
         Some(time) => Some(idle(&network, time, &show).await),
         None => None,
@@ -82,6 +89,7 @@ pub(crate) async fn run(options: &Options) -> Result<Report> {
         Figures {
             phase,
             join,
+            settle,
             idle_bytes,
             views,
             peak_rss_mb: process::peak_rss_mb(),

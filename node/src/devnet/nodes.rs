@@ -22,6 +22,8 @@ use super::socket::{self, Sent};
 const JOINED_NEIGHBORS: usize = 3;
 /// A network that has not joined by then does not.
 const JOIN_DEADLINE: Duration = Duration::from_secs(60);
+/// A fast start ends by itself after five minutes.
+const SETTLE_DEADLINE: Duration = Duration::from_secs(330);
 
 /// All nodes. What they share is this process.
 #[derive(Debug)]
@@ -160,6 +162,30 @@ impl Network {
                 );
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Waits until no node is in its fast start any more: until then most of the work is handshakes. Returns the time since the start.
+    pub(super) async fn settled(&self, show: &Show) -> Result<Duration> {
+        show.stage("waiting for the fast starts to end");
+        loop {
+            let mut settled = 0;
+            for handle in self.handles() {
+                settled += usize::from(!handle.status().await?.fast_start);
+            }
+            let elapsed = self.started.elapsed();
+            show.joined(settled);
+            if settled == self.len() {
+                return Ok(elapsed);
+            }
+            if elapsed > SETTLE_DEADLINE {
+                bail!(
+                    "only {settled} of {} nodes have ended their fast start after {} s: is this machine overloaded?",
+                    self.len(),
+                    SETTLE_DEADLINE.as_secs()
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 

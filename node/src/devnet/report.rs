@@ -12,6 +12,8 @@ use super::{Options, Phase};
 pub(super) struct Figures {
     pub(super) phase: Phase,
     pub(super) join: Duration,
+    /// Until the last fast start ended, if that was waited for.
+    pub(super) settle: Option<Duration>,
     pub(super) idle_bytes: Option<f64>,
     pub(super) views: Views,
     pub(super) peak_rss_mb: Option<f64>,
@@ -38,6 +40,8 @@ struct Summary {
     copies: f64,
     wire_redundancy: f64,
     join_seconds: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    settle_seconds: Option<f64>,
     peak_rss_mb: Option<f64>,
     rate: f64,
     publishers: usize,
@@ -96,6 +100,7 @@ impl Report {
         let Figures {
             phase,
             join,
+            settle,
             idle_bytes,
             views,
             peak_rss_mb,
@@ -129,6 +134,7 @@ impl Report {
                 deliveries * number(options.size as u64),
             ),
             join_seconds: round(join.as_secs_f64()),
+            settle_seconds: settle.map(|time| round(time.as_secs_f64())),
             peak_rss_mb: peak_rss_mb.map(round),
             rate: options.rate,
             publishers: options.publishers,
@@ -269,6 +275,7 @@ mod tests {
             links: None,
             seed: 1,
             duration: None,
+            settle: false,
             warmup: 0,
             idle: None,
         };
@@ -281,6 +288,7 @@ mod tests {
             Figures {
                 phase,
                 join: Duration::from_millis(250),
+                settle: None,
                 idle_bytes: None,
                 views,
                 peak_rss_mb: Some(20.0),

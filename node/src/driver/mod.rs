@@ -264,6 +264,7 @@ impl Driver {
             archived_peers: core.archived,
             seed_failures: self.overlay.stats().neighbors.seed_failures,
             network_size: core.network_size,
+            fast_start: core.young,
             log_messages: core.messages,
             log_bytes: core.message_bytes,
             first_cursor: 0, // the handle asks the store
@@ -271,6 +272,7 @@ impl Driver {
             low_edge_ms: core.low_edge_ms,
             clock_offset_ms: core.clock_offset_ms,
             cloned: core.cloned,
+            evidence: self.ports.store.store().evidence(),
             subscribers: self.ports.subscribers.count(),
         }
     }

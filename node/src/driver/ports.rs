@@ -192,7 +192,7 @@ impl Ports {
                 header,
                 entries,
             } => return self.ask(token, header, entries),
-            Event::Equivocation { proof } => NodeEvent::Equivocation { proof },
+            Event::Equivocation { evidence } => NodeEvent::Equivocation { evidence },
             Event::NeighborUp {
                 peer,
                 addr,

@@ -430,7 +430,9 @@ mod tests {
             let row = format!("| `{name}` | **{title}.** {meaning} | ");
             assert!(document.contains(&row), "docs/RESULTS.md lacks {row}");
         }
-        assert!(crate::sim::suite::replace_table(&document, "").is_ok());
+        for quick in [false, true] {
+            assert!(crate::sim::suite::replace_table(&document, "", quick).is_ok());
+        }
     }
 
     /// The example of the document is a scenario.

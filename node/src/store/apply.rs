@@ -8,6 +8,7 @@ use redb::{ReadableTable as _, Table, WriteTransaction};
 
 use super::Totals;
 use super::error::Fault;
+use super::evidence::EvidenceTables;
 use super::rows::{self, Head};
 use super::schema::{
     ANCHORS, ARCHIVE, BANS, DATES, DECIDED, HEADS, INDEX, Id, LOG, META, Sealed, bad, name,
@@ -20,6 +21,7 @@ pub(super) struct Batch<'t> {
     index: Table<'t, Id, u64>,
     dates: Table<'t, (u64, u64), ()>,
     decided: Table<'t, (u64, Id), ()>,
+    evidence: EvidenceTables<'t>,
     meta: Table<'t, &'static str, Sealed>,
     archive: Table<'t, Id, Sealed>,
     anchors: Table<'t, u8, Sealed>,
@@ -35,6 +37,7 @@ impl<'t> Batch<'t> {
             index: write.open_table(INDEX)?,
             dates: write.open_table(DATES)?,
             decided: write.open_table(DECIDED)?,
+            evidence: EvidenceTables::open(write)?,
             meta: write.open_table(META)?,
             archive: write.open_table(ARCHIVE)?,
             anchors: write.open_table(ANCHORS)?,
@@ -54,12 +57,20 @@ impl<'t> Batch<'t> {
                 id,
                 published_unix_ms,
             } => self.decide(id, *published_unix_ms),
+            Row::Evidence {
+                found_unix_ms,
+                evidence,
+            } => {
+                self.totals.evidence = self.evidence.keep(*found_unix_ms, evidence)?;
+                Ok(())
+            }
             Row::Forget {
                 low_edge_ms,
                 pruned,
             } => {
                 self.totals.low_edge_ms = self.raise(name::LOW_EDGE, *low_edge_ms)?;
                 self.totals.swept = false;
+                self.totals.evidence = self.evidence.expire(self.totals.low_edge_ms)?;
                 pruned.iter().try_for_each(|id| self.prune(id))
             }
             Row::ReserveCursors { cursor } => self.raise(name::NEXT_CURSOR, *cursor).map(drop),

@@ -10,6 +10,7 @@
 
 mod apply;
 mod error;
+mod evidence;
 mod restore;
 mod rows;
 mod schema;
@@ -27,6 +28,7 @@ use overlay::{Key, Restored, Row};
 use redb::{Builder, Database, ReadableDatabase as _, ReadableTable};
 
 pub use error::StoreError;
+pub use evidence::{KEPT_MS, MAX_EVIDENCE, MAX_EVIDENCE_PER_AUTHOR, StoredEvidence};
 pub use schema::SCHEMA;
 pub use task::{StoreEvent, StoreHandle, StoreTask};
 
@@ -51,6 +53,8 @@ struct Totals {
     /// First cursor above every entry ever appended since opening.
     log_end: u64,
     low_edge_ms: u64,
+    /// Proofs of equivocation.
+    evidence: u64,
     /// Nothing below the low edge is left.
     swept: bool,
 }
@@ -306,6 +310,17 @@ impl Store {
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
         self.totals().bytes
+    }
+
+    /// Every proof of equivocation that is kept, in the order they were found in; see [`MAX_EVIDENCE`].
+    pub fn read_evidence(&self) -> Result<Vec<StoredEvidence>, StoreError> {
+        self.read(|_| evidence::read(&self.db().begin_read()?))
+    }
+
+    /// Proofs of equivocation that are kept.
+    #[must_use]
+    pub fn evidence(&self) -> u64 {
+        self.totals().evidence
     }
 
     /// The file, or "(in memory)".

@@ -3,12 +3,12 @@
 use crypto::{BadKey, KeyCache, MessageId, PeerId};
 use overlay::peers::ArchiveEntry;
 use overlay::{Restored, RestoredMessage};
-use redb::{Database, ReadableDatabase as _, ReadableTable as _};
+use redb::{Database, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _};
 
 use super::Totals;
 use super::error::Fault;
 use super::rows::{self, BadRow, Head};
-use super::schema::{self, ANCHORS, ARCHIVE, BANS, DECIDED, HEADS, bad, name};
+use super::schema::{self, ANCHORS, ARCHIVE, BANS, DECIDED, EVIDENCE, HEADS, bad, name};
 
 /// Authors whose keys are remembered while reading; beyond that a key is merely checked again (30 us).
 const KEYS: usize = 16_384;
@@ -33,6 +33,7 @@ pub(super) fn restore(db: &Database) -> Result<(Restored, Totals), Fault> {
     let mut totals = Totals {
         low_edge_ms: restored.low_edge_ms,
         swept: true,
+        evidence: read.open_table(EVIDENCE)?.len()?,
         ..Totals::default()
     };
     for item in read.open_table(HEADS)?.iter()? {

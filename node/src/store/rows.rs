@@ -11,6 +11,8 @@ use crypto::{MessageId, Signed, body_root};
 use overlay::messages::{StoredMessage, Topic};
 use overlay::wire::MessageHeader;
 
+use super::evidence::StoredEvidence;
+
 /// Version byte of every sealed row. A new layout of some row takes a new number.
 const LAYOUT: u8 = 1;
 /// Bytes of the checksum at the end of a row.
@@ -66,6 +68,23 @@ impl Out {
                 .u32(v6.flowinfo())
                 .u32(v6.scope_id()),
         }
+    }
+
+    /// A header with its signature: author 32, seq u64, `prev_seq` u64, date u64, count u16, `body_len` u32, `body_root` 32, topic
+    /// (length u8, bytes), signature 64.
+    fn signed(self, signed: &Signed<MessageHeader>) -> Self {
+        let header = &signed.value;
+        let topic = header.topic.as_str().as_bytes();
+        self.put(&header.author)
+            .u64(header.seq)
+            .u64(header.prev_seq)
+            .u64(header.published_unix_ms)
+            .u16(header.count)
+            .u32(header.body_len)
+            .put(&header.body_root)
+            .u8(u8::try_from(topic.len()).unwrap_or(u8::MAX)) // a Topic has at most 64 bytes
+            .put(topic)
+            .put(&signed.signature)
     }
 
     fn seal(mut self) -> Vec<u8> {
@@ -133,6 +152,29 @@ impl<'a> In<'a> {
         }
     }
 
+    fn signed(&mut self) -> Result<Signed<MessageHeader>, BadRow> {
+        let author = self.array()?;
+        let (seq, prev_seq, published_unix_ms) = (self.u64()?, self.u64()?, self.u64()?);
+        let (count, body_len, body_root) = (self.u16()?, self.u32()?, self.array()?);
+        let topic_len = usize::from(self.u8()?);
+        let topic: Topic = std::str::from_utf8(self.take(topic_len)?)
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .ok_or(BadRow("its topic is not one"))?;
+        let value = MessageHeader {
+            author,
+            seq,
+            prev_seq,
+            published_unix_ms,
+            topic,
+            count,
+            body_len,
+            body_root,
+        };
+        let signature = self.array()?;
+        Ok(Signed { value, signature })
+    }
+
     fn end(self) -> Result<(), BadRow> {
         if self.0.is_empty() {
             Ok(())
@@ -155,26 +197,15 @@ fn read_flags(fields: &mut In<'_>) -> Result<(bool, bool), BadRow> {
     }
 }
 
-/// A message of the log: flags u8, id 32, author 32, seq u64, `prev_seq` u64, date u64, count u16, `body_len` u32,
-/// `body_root` 32, topic (length u8, bytes), signature 64, number of entries u32, then for each entry its length u32 and
-/// its bytes. The first cursor is the key.
+/// A message of the log: flags u8, id 32, signed header, number of entries u32, then for each entry its length u32 and its
+/// bytes. The first cursor is the key.
 pub(super) fn encode_message(message: &StoredMessage) -> Vec<u8> {
-    let header = &message.signed.value;
-    let topic = header.topic.as_str().as_bytes();
+    let topic = message.signed.value.topic.as_str().len();
     let body: usize = message.entries.iter().map(|entry| entry.len() + 4).sum();
-    let mut out = Out::new(200 + topic.len() + body)
+    let mut out = Out::new(200 + topic + body)
         .u8(flags(message.gap, message.equivocation))
         .put(message.id.as_bytes())
-        .put(&header.author)
-        .u64(header.seq)
-        .u64(header.prev_seq)
-        .u64(header.published_unix_ms)
-        .u16(header.count)
-        .u32(header.body_len)
-        .put(&header.body_root)
-        .u8(u8::try_from(topic.len()).unwrap_or(u8::MAX)) // a Topic has at most 64 bytes
-        .put(topic)
-        .put(&message.signed.signature)
+        .signed(&message.signed)
         .u32(len32(message.entries.len()));
     for entry in &message.entries {
         out = out.u32(len32(entry.len())).put(entry);
@@ -191,15 +222,7 @@ pub(super) fn decode_message(first_cursor: u64, row: &[u8]) -> Result<StoredMess
     let mut fields = In::unseal(row)?;
     let (gap, equivocation) = read_flags(&mut fields)?;
     let id = MessageId::from_bytes(fields.array()?);
-    let author = fields.array()?;
-    let (seq, prev_seq, published_unix_ms) = (fields.u64()?, fields.u64()?, fields.u64()?);
-    let (count, body_len, body_root) = (fields.u16()?, fields.u32()?, fields.array()?);
-    let topic_len = usize::from(fields.u8()?);
-    let topic: Topic = std::str::from_utf8(fields.take(topic_len)?)
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .ok_or(BadRow("its topic is not one"))?;
-    let signature = fields.array()?;
+    let signed = fields.signed()?;
     let claimed = fields.u32()?;
     // Every entry takes at least its length prefix, so the claim is checked before anything is allocated.
     if claimed as usize > fields.0.len() / 4 {
@@ -211,20 +234,10 @@ pub(super) fn decode_message(first_cursor: u64, row: &[u8]) -> Result<StoredMess
         entries.push(Bytes::copy_from_slice(fields.take(len)?));
     }
     fields.end()?;
-    let value = MessageHeader {
-        author,
-        seq,
-        prev_seq,
-        published_unix_ms,
-        topic,
-        count,
-        body_len,
-        body_root,
-    };
     Ok(StoredMessage {
         id,
         first_cursor,
-        signed: Signed { value, signature },
+        signed,
         entries,
         gap,
         equivocation,
@@ -286,6 +299,21 @@ impl Head {
         fields.end()?;
         Ok(head)
     }
+}
+
+/// A proof of equivocation: found at u64, then two signed headers.
+pub(super) fn encode_evidence(found_unix_ms: u64, [a, b]: [&Signed<MessageHeader>; 2]) -> Vec<u8> {
+    Out::new(600).u64(found_unix_ms).signed(a).signed(b).seal()
+}
+
+pub(super) fn decode_evidence(row: &[u8]) -> Result<StoredEvidence, BadRow> {
+    let mut fields = In::unseal(row)?;
+    let evidence = StoredEvidence {
+        found_unix_ms: fields.u64()?,
+        messages: [fields.signed()?, fields.signed()?],
+    };
+    fields.end()?;
+    Ok(evidence)
 }
 
 pub(super) fn encode_number(value: u64) -> Vec<u8> {

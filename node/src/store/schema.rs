@@ -7,6 +7,8 @@
 //! | index   | message id                       | the same cursor                                    |
 //! | dates   | (signed date, the same cursor)   | nothing; finds what falls below the low edge       |
 //! | decided | (signed date, message id)        | nothing; decided without being in the log          |
+//! | evidence | a rising number               | a proof of equivocation                            |
+//! | evidence_index | author, sequence number | the same number                                    |
 //! | meta    | a name                           | a number or the network id                         |
 //! | archive | peer                             | address and date of the proof                      |
 //! | anchors | rank                             | peer and address                                   |
@@ -26,8 +28,8 @@ use super::rows::{self, BadRow, Head};
 
 /// The schema this program writes.
 ///
-/// 1: log, index, meta, archive, anchors, bans. 2: adds heads, dates and decided.
-pub const SCHEMA: u64 = 2;
+/// 1: log, index, meta, archive, anchors, bans. 2: adds heads, dates and decided. 3: adds evidence.
+pub const SCHEMA: u64 = 3;
 
 pub(super) type Id = &'static [u8; 32];
 pub(super) type Sealed = &'static [u8];
@@ -37,6 +39,9 @@ pub(super) const HEADS: TableDefinition<'static, u64, Sealed> = TableDefinition:
 pub(super) const INDEX: TableDefinition<'static, Id, u64> = TableDefinition::new("index");
 pub(super) const DATES: TableDefinition<'static, (u64, u64), ()> = TableDefinition::new("dates");
 pub(super) const DECIDED: TableDefinition<'static, (u64, Id), ()> = TableDefinition::new("decided");
+pub(super) const EVIDENCE: TableDefinition<'static, u64, Sealed> = TableDefinition::new("evidence");
+pub(super) const EVIDENCE_INDEX: TableDefinition<'static, (Id, u64), u64> =
+    TableDefinition::new("evidence_index");
 pub(super) const META: TableDefinition<'static, &str, Sealed> = TableDefinition::new("meta");
 pub(super) const ARCHIVE: TableDefinition<'static, Id, Sealed> = TableDefinition::new("archive");
 pub(super) const ANCHORS: TableDefinition<'static, u8, Sealed> = TableDefinition::new("anchors");
@@ -124,6 +129,8 @@ fn open_all(write: &WriteTransaction) -> Result<(), Fault> {
     write.open_table(INDEX)?;
     write.open_table(DATES)?;
     write.open_table(DECIDED)?;
+    write.open_table(EVIDENCE)?;
+    write.open_table(EVIDENCE_INDEX)?;
     write.open_table(META)?;
     write.open_table(ARCHIVE)?;
     write.open_table(ANCHORS)?;
@@ -137,8 +144,11 @@ pub(super) fn migrate(db: &Database, from: u64) -> Result<(), Fault> {
     let write = begin(db)?;
     match from {
         1 => one_to_two(&write)?,
+        2 => {}
         _ => return Err(Fault::Row(format!("schema version {from} never existed"))),
     }
+    // What came after version 2 is new tables only.
+    open_all(&write)?;
     write
         .open_table(META)?
         .insert(name::SCHEMA, rows::encode_number(SCHEMA).as_slice())?;

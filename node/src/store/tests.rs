@@ -11,6 +11,7 @@ use super::*;
 
 mod damage;
 pub(super) mod disk;
+mod evidence;
 mod model;
 mod versions;
 

@@ -17,7 +17,7 @@ use crate::cx::Cx;
 use crate::input::{LinkId, Token};
 use crate::messages::{Arrival, Messages};
 use crate::neighbors::{Change, Code, Links};
-use crate::wire::{self, Cancel, Chunk, Message};
+use crate::wire::{self, Cancel, Chunk, Message, Point};
 
 /// All bodies on their way, in and out. See the head of this room.
 #[derive(Debug)]
@@ -91,6 +91,13 @@ impl Bodies {
     #[must_use]
     pub fn has(&self, id: &MessageId) -> bool {
         self.wanted.contains_key(id)
+    }
+
+    /// The first place in the order of messages that a body under way has: what lies after it may wait for it.
+    #[must_use]
+    pub fn sought(&self) -> Option<Point> {
+        let coming = self.wanted.values().filter(|body| body.active);
+        coming.map(|body| body.arrival.point()).min()
     }
 
     /// A fact about links.

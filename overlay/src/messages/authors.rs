@@ -7,6 +7,7 @@ use crypto::{MessageId, PeerId};
 
 use super::decided::Decided;
 use super::shares::Usage;
+use crate::input::LinkId;
 use crate::messages::Arrival;
 use crate::wire::Point;
 
@@ -15,7 +16,11 @@ use crate::wire::Point;
 struct Held {
     arrival: Arrival,
     fate: Fate,
+    /// When to look again.
     until: Instant,
+    since: Instant,
+    /// The hole before it has been told of.
+    told: bool,
 }
 
 #[derive(Debug)]
@@ -84,10 +89,31 @@ pub(super) enum Standing {
     Surplus,
 }
 
+/// A message waits for an earlier one of its author that nobody has brought: who brought this one may have that one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hole {
+    /// Who brought the message that waits.
+    pub link: LinkId,
+    /// Its place: the missing one is likely to lie before it.
+    pub before: Point,
+}
+
+/// What is due for a message that waits.
+#[derive(Debug)]
+pub(super) enum Due {
+    /// Its wait is over, and that of others with it.
+    Over(Vec<Release>),
+    /// It waits on, and nobody seems to be at work on the hole.
+    Tell(Hole),
+    /// It waits on, since what is missing may be on its way.
+    Later,
+}
+
 /// Limits, copied from the configuration.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) hold: Duration,
+    pub(super) hold_repairing: Duration,
     pub(super) per_author: usize,
     pub(super) held: usize,
     pub(super) held_bytes: usize,
@@ -278,7 +304,8 @@ impl Authors {
         now: Instant,
         decided: &Decided,
     ) -> Vec<Release> {
-        let until = now + self.limits.hold;
+        // Half the time for what is on its way anyhow, half for what is asked for then.
+        let until = now + self.limits.hold / 2;
         let (seq, id) = (arrival.header.seq, arrival.id);
         let Some(author) = self.authors.get_mut(&number) else {
             return vec![Release {
@@ -295,6 +322,8 @@ impl Authors {
                 arrival,
                 fate,
                 until,
+                since: now,
+                told: false,
             },
         );
         if author.held.len() > self.limits.per_author {
@@ -347,12 +376,43 @@ impl Authors {
         self.release(number, 0, decided)
     }
 
-    /// What has waited long enough.
-    pub(super) fn expired(&mut self, now: Instant, decided: &Decided) -> Vec<Release> {
-        match self.deadlines.first().copied() {
-            Some((due, number, seq, _)) if due <= now => self.release(number, seq, decided),
-            _ => Vec::new(),
+    /// What is due for the message that has waited longest without a look. `sought` = the first place where repair is at work:
+    /// while that lies before the message, what it waits for may be on its way.
+    pub(super) fn due(
+        &mut self,
+        now: Instant,
+        sought: impl FnOnce() -> Option<Point>,
+        decided: &Decided,
+    ) -> Option<Due> {
+        let (due, number, seq, id) = self.deadlines.first().copied()?;
+        if due > now {
+            return None;
         }
+        let Limits {
+            hold,
+            hold_repairing,
+            ..
+        } = self.limits;
+        let held = self.authors.get_mut(&number)?.held.get_mut(&(seq, id))?;
+        let place = held.arrival.point();
+        let due = if !held.told {
+            held.told = true;
+            held.until = held.since + hold;
+            let link = held.arrival.from.map(|(link, _)| link);
+            link.map_or(Due::Later, |link| {
+                let before = place;
+                Due::Tell(Hole { link, before })
+            })
+        } else if now < held.since + hold_repairing && sought().is_some_and(|first| first < place) {
+            let look = now + hold / 4;
+            held.until = look.min(held.since + hold_repairing);
+            Due::Later
+        } else {
+            return Some(Due::Over(self.release(number, seq, decided)));
+        };
+        self.deadlines.pop_first();
+        self.deadlines.insert((held.until, number, seq, id));
+        Some(due)
     }
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {

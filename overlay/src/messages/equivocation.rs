@@ -6,7 +6,7 @@
 //! have been delivered before (an author can bring about a handful of these for each number: every next one must hash lower than two
 //! others); it stays seen, but leaves the log and the set that nodes compare.
 
-use crypto::{MessageId, Signed};
+use crypto::{MessageId, Verified};
 
 use super::authors::Standing;
 use super::decided::Fact;
@@ -14,7 +14,7 @@ use super::part::Messages;
 use crate::action::{Action, Event, Key, Row};
 use crate::cx::Cx;
 use crate::input::{Now, Token};
-use crate::messages::{AHEAD_MS, Arrival, PublishError, ROW_OVERHEAD};
+use crate::messages::{AHEAD_MS, Arrival, Evidence, PublishError, ROW_OVERHEAD};
 use crate::wire::{MessageHeader, Point};
 
 /// Most equivocations whose first message is being read from the store.
@@ -26,17 +26,21 @@ impl Messages {
         let Some(second) = self.proofs.remove(&token) else {
             return false;
         };
-        match row {
-            Some(Row::Message(first)) => emit_proof(first.signed.clone(), second, cx),
-            _ => cx.stats.messages.unproven += 1,
-        }
+        let first = match row {
+            // Verified before it was stored.
+            Some(Row::Message(first)) => {
+                Verified::trust_stored_with(first.signed.clone(), cx.keys).ok()
+            }
+            _ => None,
+        };
+        convict(first, second, cx);
         true
     }
 
-    pub(super) fn prove(&mut self, first: Point, second: Signed<MessageHeader>, cx: &mut Cx<'_>) {
+    pub(super) fn prove(&mut self, first: Point, second: Verified<MessageHeader>, cx: &mut Cx<'_>) {
         let id = MessageId::from_bytes(first.id);
-        if let Some(first) = self.recent.signed(&id) {
-            emit_proof(first.clone(), second, cx);
+        if let Some(first) = self.recent.header(&id) {
+            convict(Some(first.clone()), second, cx);
         } else if self.proofs.len() < MAX_PROOFS {
             let token = cx.out.token();
             cx.out.push(Action::Load {
@@ -123,8 +127,23 @@ impl Messages {
     }
 }
 
-fn emit_proof(a: Signed<MessageHeader>, b: Signed<MessageHeader>, cx: &mut Cx<'_>) {
-    let mut proof = Box::new([a, b]);
-    proof.sort_unstable_by_key(|signed| signed.value.id(cx.network));
-    cx.emit(Event::Equivocation { proof });
+/// Hands out the evidence, and to the store.
+fn convict(
+    first: Option<Verified<MessageHeader>>,
+    second: Verified<MessageHeader>,
+    cx: &mut Cx<'_>,
+) {
+    let evidence = first.and_then(|first| Evidence::of(first, second, cx.network).ok());
+    let Some(evidence) = evidence else {
+        cx.stats.messages.unproven += 1;
+        return;
+    };
+    cx.stats.messages.evidence += 1;
+    let evidence = Box::new(evidence);
+    let found_unix_ms = cx.now.unix_ms;
+    cx.persist(Row::Evidence {
+        found_unix_ms,
+        evidence: evidence.clone(),
+    });
+    cx.emit(Event::Equivocation { evidence });
 }

@@ -10,6 +10,7 @@ mod admit;
 mod authors;
 mod decided;
 mod equivocation;
+mod evidence;
 mod part;
 mod publish;
 mod recent;
@@ -30,7 +31,9 @@ use bytes::Bytes;
 use crypto::{MessageId, PeerId, Signed, Verified};
 
 pub use admit::{Admission, Refused, admit};
+pub use authors::Hole;
 pub use decided::Decided;
+pub use evidence::{Evidence, NotEvidence};
 pub use part::Messages;
 pub(crate) use publish::packed;
 pub use topic::{BadTopic, MAX_TOPIC, Topic};
@@ -93,6 +96,8 @@ crate::stats::counters! {
         delivered,
         /// Messages that waited for their author's earlier message.
         held,
+        /// Looks at such a message that let it wait on, since repair was at work on older ones.
+        waited_on,
         /// Messages appended although their author's previous message was not there.
         gaps,
         /// Messages appended before their time because too many waited.
@@ -111,7 +116,9 @@ crate::stats::counters! {
         equivocations,
         /// Messages displaced from such a pair by one of a lesser id.
         displaced,
-        /// Equivocations without a proof to hand out: the first message is no longer in the log, or too many are being read.
+        /// Pairs handed out as evidence, and to the store.
+        evidence,
+        /// Equivocations without evidence: the first message is no longer in the log, or too many are being read.
         unproven,
         /// Messages removed from the log by count, bytes or fairness.
         pruned,
@@ -261,9 +268,12 @@ pub struct Config {
     pub max_verdicts: usize,
     /// Most bytes waiting for a verdict (8 MiB); one message may be larger.
     pub max_verdict_bytes: usize,
-    /// How long a message waits for its author's previous one (2 s).
+    /// How long a message waits for its author's previous one (2 s). Halfway, repair asks whoever brought it.
     pub hold: Duration,
-    /// Most messages of one author that wait (64).
+    /// How long it waits while repair is at work on messages older than it (30 s, as long as a message may take that repair has
+    /// asked for). A guess; it bounds what a peer can delay that lists messages and serves none.
+    pub hold_repairing: Duration,
+    /// Most messages of one author that wait (512; with `max_held` for all it is about a second of a busy author).
     pub max_held_per_author: usize,
     /// Most messages that wait, over all authors (4,096).
     pub max_held: usize,
@@ -310,7 +320,8 @@ impl Default for Config {
             max_verdicts: 1024,
             max_verdict_bytes: 8 * 1024 * 1024,
             hold: Duration::from_secs(2),
-            max_held_per_author: 64,
+            hold_repairing: Duration::from_secs(30),
+            max_held_per_author: 512,
             max_held: 4096,
             max_held_bytes: 16 * 1024 * 1024,
             max_authors: 65_536,

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
 use bytes::Bytes;
-use crypto::{EntryId, MessageId, PeerId, Signed};
+use crypto::{EntryId, MessageId, PeerId, Verified};
 
-use super::authors::{Authors, Fate, Release, Standing};
+use super::authors::{Authors, Due, Fate, Hole, Release, Standing};
 use super::decided::{Decided, Fact};
 use super::publish::Publishes;
 use super::recent::Recent;
@@ -41,7 +41,9 @@ pub struct Messages {
     pub(super) ready_bytes: usize,
     pub(super) publishes: Publishes,
     pub(super) accepted: Vec<Accepted>,
-    pub(super) proofs: BTreeMap<Token, Signed<MessageHeader>>,
+    /// At most one for each message that waits.
+    pub(super) holes: Vec<Hole>,
+    pub(super) proofs: BTreeMap<Token, Verified<MessageHeader>>,
     /// First own sequence number of this run.
     pub(super) first_seq: u64,
     /// When this run began.
@@ -159,7 +161,7 @@ impl Messages {
             Standing::Alone => false,
             Standing::Second(other) => {
                 cx.stats.messages.equivocations += 1;
-                self.prove(other, arrival.header.signed().clone(), cx);
+                self.prove(other, arrival.header.clone(), cx);
                 true
             }
             Standing::Displaces(worst) => {
@@ -176,7 +178,7 @@ impl Messages {
         self.recent.insert(
             arrival.id,
             arrival.frame.clone(),
-            arrival.header.signed().clone(),
+            arrival.header.clone(),
             arrival.body.clone(),
             cx.now.mono,
         );
@@ -310,15 +312,18 @@ impl Messages {
         self.acknowledge(token, cx);
     }
 
-    /// Runs what is due; cheap when nothing is.
-    pub fn on_timeout(&mut self, cx: &mut Cx<'_>) {
+    /// Runs what is due; cheap when nothing is. `sought` is asked only when a message has waited for an earlier one of its author:
+    /// it tells the first place where repair is at work.
+    pub fn on_timeout(&mut self, sought: &dyn Fn() -> Option<Point>, cx: &mut Cx<'_>) {
         let now = cx.now.mono;
-        loop {
-            let expired = self.authors.expired(now, &self.decided);
-            if expired.is_empty() {
-                break;
+        let mut found = None;
+        let mut sought = || *found.get_or_insert_with(sought);
+        while let Some(due) = self.authors.due(now, &mut sought, &self.decided) {
+            match due {
+                Due::Over(releases) => self.append_all(releases, cx),
+                Due::Tell(hole) => self.holes.push(hole),
+                Due::Later => cx.stats.messages.waited_on += 1,
             }
-            self.append_all(expired, cx);
         }
         while let Some(arrival) = self.verdicts.expired(now) {
             cx.stats.messages.undecided += 1;
@@ -350,6 +355,11 @@ impl Messages {
         std::mem::take(&mut self.accepted)
     }
 
+    /// Holes noticed since the last call, for `repair` to look into.
+    pub fn take_holes(&mut self) -> Vec<Hole> {
+        std::mem::take(&mut self.holes)
+    }
+
     /// The frame of a message of the last minute.
     #[must_use]
     pub fn frame(&self, id: &MessageId) -> Option<Bytes> {
@@ -363,7 +373,8 @@ impl Messages {
         if wire::tag_of(&frame) != Some(wire::tag::HEAD) {
             return Some(frame);
         }
-        let (body, signed) = (self.recent.body(id)?, self.recent.signed(id)?);
+        let body = self.recent.body(id)?;
+        let signed = self.recent.header(id)?.signed();
         if body.len() > MAX_INLINE {
             return Some(wire::head_for(&frame, 0, false));
         }

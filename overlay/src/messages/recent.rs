@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use crypto::{MessageId, Signed};
+use crypto::{MessageId, Verified};
 
 use crate::wire::MessageHeader;
 
@@ -15,7 +15,7 @@ const OVERHEAD: usize = 512;
 /// drive out every small message.
 #[derive(Debug)]
 pub(super) struct Recent {
-    frames: BTreeMap<MessageId, (Bytes, Signed<MessageHeader>)>,
+    frames: BTreeMap<MessageId, (Bytes, Verified<MessageHeader>)>,
     order: VecDeque<(Instant, MessageId)>,
     bytes: usize,
     max_bytes: usize,
@@ -45,7 +45,7 @@ impl Recent {
         &mut self,
         id: MessageId,
         frame: Bytes,
-        signed: Signed<MessageHeader>,
+        header: Verified<MessageHeader>,
         body: Option<Bytes>,
         now: Instant,
     ) {
@@ -53,7 +53,7 @@ impl Recent {
             return;
         }
         self.bytes += frame.len() + OVERHEAD;
-        self.frames.insert(id, (frame, signed));
+        self.frames.insert(id, (frame, header));
         self.order.push_back((now, id));
         while self.bytes > self.max_bytes && self.pop() {}
         if let Some(body) = body {
@@ -75,8 +75,8 @@ impl Recent {
         self.frames.get(id).map(|(frame, _)| frame.clone())
     }
 
-    pub(super) fn signed(&self, id: &MessageId) -> Option<&Signed<MessageHeader>> {
-        self.frames.get(id).map(|(_, signed)| signed)
+    pub(super) fn header(&self, id: &MessageId) -> Option<&Verified<MessageHeader>> {
+        self.frames.get(id).map(|(_, header)| header)
     }
 
     pub(super) fn expire(&mut self, now: Instant) {

@@ -48,6 +48,7 @@ impl Messages {
             .max(1);
         let limits = Limits {
             hold: config.hold,
+            hold_repairing: config.hold_repairing,
             per_author: config.max_held_per_author,
             held: config.max_held,
             held_bytes: config.max_held_bytes,
@@ -75,6 +76,7 @@ impl Messages {
             publishes: Publishes::new(Reservation::new(first_seq, config.reserve), own_last),
             accepted: Vec::new(),
             proofs: BTreeMap::new(),
+            holes: Vec::new(),
             first_seq,
             started: now,
             cloned: false,

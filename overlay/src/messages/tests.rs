@@ -12,7 +12,7 @@ use crate::conduct::AuthorPolicy;
 use crate::input::{LinkId, Now, Token, Verdict};
 use crate::restored::{Restored, RestoredMessage};
 use crate::testing::{Bench, identity, peer};
-use crate::wire::{self, Gossip, Message, body_of};
+use crate::wire::{self, Gossip, Message, Point, body_of};
 
 mod order;
 mod publishing;
@@ -29,6 +29,8 @@ struct Node {
     stored: Vec<Row>,
     events: Vec<Event>,
     loads: Vec<(Token, Key)>,
+    /// Where repair is at work.
+    sought: Option<Point>,
 }
 
 impl Node {
@@ -49,6 +51,7 @@ impl Node {
             stored: Vec::new(),
             events: Vec::new(),
             loads: Vec::new(),
+            sought: None,
         };
         node.drain();
         node
@@ -87,7 +90,8 @@ impl Node {
     }
 
     fn tick(&mut self) {
-        self.messages.on_timeout(&mut self.bench.cx());
+        let sought = self.sought;
+        self.messages.on_timeout(&|| sought, &mut self.bench.cx());
         self.drain();
     }
 
@@ -205,7 +209,7 @@ fn restored(rows: &[Row]) -> Restored {
             }
             Row::ReserveCursors { cursor } => restored.next_cursor = *cursor,
             Row::ReserveSeqs { seq } => restored.next_seq = *seq,
-            Row::RecordVersion { .. } | Row::Peer(_) => {}
+            Row::RecordVersion { .. } | Row::Evidence { .. } | Row::Peer(_) => {}
         }
     }
     restored

@@ -14,7 +14,7 @@ use super::{Change, Code, Link, Neighbors, Phase};
 use crate::conduct::Conduct;
 use crate::cx::Cx;
 use crate::input::{DialId, Lane, LinkId};
-use crate::peers::{Book, Dialing};
+use crate::peers::{Book, DialPurpose, Dialing};
 use crate::wire::{
     Accept, Hello, Message, PeerRecord, Purpose, Refuse, RetryAfter, VERSION, WireAddr,
 };
@@ -224,7 +224,7 @@ impl Neighbors {
             return Err((Code::Version, 3600));
         }
         let record = own_record_of(peer, &hello.record, cx).ok_or((Code::BadRecord, 60))?;
-        self.links.note_shown(peer, record.signed());
+        self.links.note_shown(peer, &record);
         let older = self
             .links
             .of_peer(peer)
@@ -301,7 +301,7 @@ impl Neighbors {
             self.greeting_failed(greeting, Err(Code::BadRecord), book, cx);
             return Err(Code::BadRecord);
         };
-        self.links.note_shown(&peer, record.signed());
+        self.links.note_shown(&peer, &record);
         let offset = clock_offset(accept.unix_ms, cx);
         self.links.update(id, |link| {
             link.phase = Phase::Open;
@@ -327,11 +327,23 @@ impl Neighbors {
             dial,
         });
         if accept.purpose == Purpose::Neighbor && !self.links.is_neighbor(&peer) {
-            self.neighbor_up(id, cx);
+            if self.has_room_outbound(dial.map(|(_, purpose)| purpose), cx) {
+                self.neighbor_up(id, cx);
+            } else {
+                // Others were dialled in its stead when it was slow to answer. It counts us as a neighbor, so a visit would not do.
+                self.close(id, Code::Rotated, book, cx);
+                return Ok(());
+            }
         }
         self.upkeep
             .watch_idle(id, cx.config.neighbors.visit_idle, cx.now.mono);
         Ok(())
+    }
+
+    /// Whether a dial for this purpose may still end in an outbound neighbor. Those who are to be kept whatever happens always may.
+    fn has_room_outbound(&self, purpose: Option<DialPurpose>, cx: &Cx<'_>) -> bool {
+        purpose != Some(DialPurpose::Neighbor)
+            || self.links.outbound_neighbors() < cx.config.neighbors.outbound
     }
 
     /// The acceptor's no: the peer is left alone for as long as it asks (at most [`RetryAfter::LONGEST`]), and for our own back-off

@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crypto::{PeerId, Signed};
+use crypto::{PeerId, Verified};
 
 use crate::config::AddressPreset;
 use crate::input::LinkId;
@@ -51,7 +50,7 @@ pub struct Link {
     /// What the peer calls our address.
     pub observed: Option<SocketAddr>,
     /// The newest record that anybody with the peer's key has shown in a greeting while this link was there, with a good signature.
-    pub newest: Option<Arc<Signed<PeerRecord>>>,
+    pub newest: Option<Verified<PeerRecord>>,
     /// First deliveries of new messages through this link, a decaying credit (see `neighbors`).
     pub usefulness: u64,
 }
@@ -231,14 +230,14 @@ impl Links {
     }
 
     /// Notes a record that somebody with this key has shown, on all connections to it: two nodes may run with one key.
-    pub(crate) fn note_shown(&mut self, peer: &PeerId, record: &Signed<PeerRecord>) {
+    pub(crate) fn note_shown(&mut self, peer: &PeerId, record: &Verified<PeerRecord>) {
         let ids: Vec<LinkId> = self.of_peer(peer).map(|(id, _)| id).collect();
         let newest = ids
             .iter()
             .filter_map(|id| self.links.get(id)?.newest.clone())
-            .filter(|newest| newest.value.version > record.value.version)
-            .max_by_key(|newest| newest.value.version)
-            .unwrap_or_else(|| Arc::new(record.clone()));
+            .filter(|newest| newest.version > record.version)
+            .max_by_key(|newest| newest.version)
+            .unwrap_or_else(|| record.clone());
         for id in ids {
             if let Some(link) = self.links.get_mut(&id) {
                 link.newest = Some(newest.clone());

@@ -27,6 +27,13 @@ const HEAL_ALONE: Duration = Duration::from_secs(2);
 const HEAL_ALONE_DIALS: usize = 4;
 /// Between two looks at the outbound pool while it is not full.
 const FILL: Duration = Duration::from_millis(250);
+/// A dial that nobody has answered for so long probably stays unanswered, and is not waited for: somebody else is dialled too. Three
+/// round trips around the earth. A guess.
+const DOUBTFUL: Duration = Duration::from_secs(1);
+/// Where many are gone, whoever has been proven within this time is probably there. A guess: the time in which a silent link is noticed.
+const RECENT: Duration = Duration::from_secs(20);
+/// Most dials not waited for any more, as a multiple of the outbound neighbors there should be. A guess.
+const DOUBTFUL_DIALS: usize = 2;
 /// How long a peer that refused to be a neighbor is left alone. A guess.
 const AVOID: Duration = Duration::from_secs(60);
 /// Peers remembered as refusing; the one that is free soonest is forgotten first.
@@ -207,12 +214,18 @@ impl Neighbors {
         if have >= cx.config.neighbors.outbound {
             return;
         }
-        let coming = book.dialing_neighbors() + self.requests.len() + self.greeting_neighbors();
         let config = &cx.config.neighbors;
+        let (dials, hopeful) = book.dialing_neighbors(now.checked_sub(DOUBTFUL).unwrap_or(now));
+        let doubtful = (dials - hopeful).min(config.outbound * DOUBTFUL_DIALS);
+        let coming = dials - doubtful + self.requests.len() + self.greeting_neighbors();
         let mut want = config.outbound.saturating_sub(have + coming);
         if !cx.rules.hold(Rule::SeparatePools) {
             let taken = self.links.neighbors().count() + coming;
             want = want.min((config.outbound + config.inbound).saturating_sub(taken));
+        }
+        if hopeful > 0 {
+            // By then they may have become doubtful.
+            self.upkeep.wake_at(now + DOUBTFUL);
         }
         if want == 0 {
             return;
@@ -237,6 +250,13 @@ impl Neighbors {
             })
             .collect();
         candidates.shuffle(cx.rng);
+        // Who did not answer the last time comes last; and where that is many, who answered a moment ago comes first.
+        let many = book.failing() * 4 > view.len();
+        candidates.sort_by_key(|(peer, _)| {
+            let answered = book.proven_at(peer);
+            let recently = answered.is_some_and(|at| now.saturating_duration_since(at) < RECENT);
+            (book.failures_of(peer) > 0, many && !recently)
+        });
         let mut wanted = want;
         for fresh_groups_only in [true, false] {
             candidates.retain(|(peer, addr)| {

@@ -2,7 +2,7 @@
 
 use super::Parts;
 use crate::cx::Cx;
-use crate::neighbors::Code;
+use crate::neighbors::{Change, Code};
 
 impl Parts {
     /// What is known of large messages goes down to who gets and serves their bodies.
@@ -23,6 +23,17 @@ impl Parts {
             self.broadcast.on_change(&change, links, cx);
             self.repair.on_change(&change, &self.messages, links, cx);
             self.bodies.on_change(&change, links, cx);
+            if let Change::Opened { link, peer, .. } = &change
+                && self.repair.awaits_visit()
+                && links.get(*link).is_some_and(|link| link.outbound)
+                && self
+                    .sampling
+                    .view()
+                    .peers()
+                    .any(|(other, _)| other == *peer)
+            {
+                self.repair.on_visit(*link, &self.messages, links, cx);
+            }
         }
         if self.neighbors.take_clone_seen() | self.sampling.take_clone_seen() {
             self.messages.clone_detected(cx);
@@ -47,6 +58,10 @@ impl Parts {
             let id = accepted.id;
             let taken = self.broadcast.on_accepted(&accepted, cx);
             self.messages.note_neighbors(&id, taken);
+        }
+        for hole in self.messages.take_holes() {
+            self.repair
+                .on_hole(hole, &self.messages, self.neighbors.links(), cx);
         }
         self.news(cx);
         for (link, code) in self

@@ -94,6 +94,7 @@ impl Book {
             target: target.clone(),
             addr,
             purpose,
+            since: cx.now.mono,
         };
         self.dials.begin(dial, dialing);
         cx.stats.peers.dials += 1;
@@ -207,9 +208,9 @@ impl Book {
     pub fn candidates_busy(&self) -> bool {
         let cap = self.config.candidates_in_flight;
         let cap = if self.young { cap } else { cap / 4 };
-        self.dials
-            .count(|purpose| purpose == DialPurpose::Candidate)
-            >= cap.max(1)
+        let dials = self.dials.under_way();
+        let candidates = dials.filter(|dialing| dialing.purpose == DialPurpose::Candidate);
+        candidates.count() >= cap.max(1)
     }
 
     /// Whether this peer is being dialled, for whatever purpose.
@@ -226,10 +227,14 @@ impl Book {
             .is_some_and(|dialing| wants_neighbor(dialing.purpose))
     }
 
-    /// Number of dials under way whose purpose is a neighbor.
+    /// Dials under way whose purpose is a neighbor: how many there are, and how many of them began at `since` or later.
     #[must_use]
-    pub fn dialing_neighbors(&self) -> usize {
-        self.dials.count(wants_neighbor)
+    pub fn dialing_neighbors(&self, since: Instant) -> (usize, usize) {
+        let dials = self.dials.under_way();
+        let ours = dials.filter(|dialing| wants_neighbor(dialing.purpose));
+        ours.fold((0, 0), |(all, young), dialing| {
+            (all + 1, young + usize::from(dialing.since >= since))
+        })
     }
 
     /// Number of dials under way.

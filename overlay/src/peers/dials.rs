@@ -25,6 +25,8 @@ pub struct Dialing {
     pub addr: Option<SocketAddr>,
     /// What it is for.
     pub purpose: DialPurpose,
+    /// When it began.
+    pub since: Instant,
 }
 
 /// Why a dial was not made.
@@ -122,11 +124,8 @@ impl Dials {
         self.under_way.len()
     }
 
-    pub(super) fn count(&self, purpose: impl Fn(DialPurpose) -> bool) -> usize {
-        self.under_way
-            .values()
-            .filter(|dialing| purpose(dialing.purpose))
-            .count()
+    pub(super) fn under_way(&self) -> impl Iterator<Item = &Dialing> {
+        self.under_way.values()
     }
 
     /// Takes one dial from the total rate, or says when there is one again.

@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use crypto::{PeerId, Verified};
 
-use super::{Book, DialPurpose};
+use super::{ArchiveEntry, Book, DialPurpose};
+use crate::cx::Cx;
 use crate::wire::PeerRecord;
 
 /// A proof as the book holds it.
@@ -41,6 +42,34 @@ pub struct Sizes {
 }
 
 impl Book {
+    /// Has proven these, and archived as many of them as the archive holds, without the dials and rows that it would have taken.
+    pub(crate) fn warm<'a>(
+        &mut self,
+        peers: impl Iterator<Item = (PeerId, SocketAddr, &'a Verified<PeerRecord>)>,
+        cx: &mut Cx<'_>,
+    ) {
+        self.last_contact = Some(cx.now.mono);
+        let mut archived = Vec::new();
+        for (peer, addr, record) in peers.filter(|(peer, ..)| *peer != self.me) {
+            if !self.proven.admits(addr) {
+                continue;
+            }
+            let marks = self.marks(peer.as_bytes(), addr);
+            self.proven
+                .insert(peer, addr, marks, record.clone(), cx.now);
+            self.touched.insert(peer);
+            cx.stats.peers.proofs += 1;
+            if archived.len() < self.config.archive {
+                archived.push(ArchiveEntry {
+                    peer,
+                    addr,
+                    proven_unix_ms: cx.now.unix_ms,
+                });
+            }
+        }
+        self.archive.restore(&archived, cx);
+    }
+
     /// The proof of a peer, if it has one.
     #[must_use]
     pub fn proof_of(&self, peer: &PeerId) -> Option<Proof<'_>> {

@@ -272,6 +272,13 @@ impl Fetch {
         std::mem::take(&mut self.arrivals)
     }
 
+    /// The first place of what is missing, or has come and waits for what is missing before it.
+    pub(super) fn first(&self) -> Option<Point> {
+        let missing = self.wants.first_key_value().map(|(point, _)| *point);
+        let come = self.arrived.first_key_value().map(|(point, _)| *point);
+        missing.into_iter().chain(come).min()
+    }
+
     /// A lane has room again.
     pub(super) fn on_room(&mut self) {
         self.dirty = true;

@@ -1,5 +1,6 @@
 //! Fingerprints of sets of message ids.
 
+use super::sketch::Short;
 use crate::wire::Point;
 
 /// The key of a session, as BLAKE3 wants it: the 16 bytes that travel, then 16 zero bytes.
@@ -20,8 +21,8 @@ pub(super) struct Sum {
 }
 
 impl Sum {
-    /// Adds one id.
-    pub(super) fn add_id(&mut self, key: &[u8; 32], point: &Point) {
+    /// Of one id.
+    pub(super) fn of_id(key: &[u8; 32], point: &Point) -> Self {
         let hash = blake3::keyed_hash(key, &point.id);
         let mut limbs = [0; 4];
         for (limb, bytes) in limbs.iter_mut().zip(hash.as_bytes().chunks_exact(8)) {
@@ -29,7 +30,12 @@ impl Sum {
             word.copy_from_slice(bytes);
             *limb = u64::from_le_bytes(word);
         }
-        self.add(&Self { limbs, count: 1 });
+        Self { limbs, count: 1 }
+    }
+
+    /// The short id, of the sum of one id.
+    pub(super) const fn short(&self) -> Short {
+        self.limbs[0]
     }
 
     /// Adds a disjoint set.
@@ -76,8 +82,8 @@ impl Parts {
         }
     }
 
-    /// Adds the next point, ascending.
-    pub(super) fn push(&mut self, key: &[u8; 32], point: Point) {
+    /// Adds the next point, ascending, with the sum of its id.
+    pub(super) fn push(&mut self, point: Point, one: &Sum) {
         let full = self
             .parts
             .last()
@@ -89,7 +95,7 @@ impl Parts {
             self.parts.push((point, Sum::default()));
         }
         if let Some((_, sum)) = self.parts.last_mut() {
-            sum.add_id(key, &point);
+            sum.add(one);
         }
     }
 
@@ -150,8 +156,9 @@ mod tests {
             let mut parts = Parts::new();
             let mut all = Sum::default();
             for i in 0..n {
-                parts.push(&key, point(i));
-                all.add_id(&key, &point(i));
+                let one = Sum::of_id(&key, &point(i));
+                parts.push(point(i), &one);
+                all.add(&one);
             }
             assert_eq!(parts.total(), all);
             assert_eq!(parts.points().is_some(), n <= 32, "{n}");
@@ -172,7 +179,8 @@ mod tests {
         let key = session_key(&[3; 16]);
         let sum = |ids: &[u64]| {
             let mut sum = Sum::default();
-            ids.iter().for_each(|id| sum.add_id(&key, &point(*id)));
+            ids.iter()
+                .for_each(|id| sum.add(&Sum::of_id(&key, &point(*id))));
             sum
         };
         assert_eq!(sum(&[1, 2, 3]), sum(&[3, 1, 2]));
@@ -217,13 +225,11 @@ mod tests {
             if crate::wire::golden::vector(name) != found {
                 wrong.push(format!("{name} is {:032x}", u128::from_be_bytes(found)));
             }
-            sum.add_id(
-                &key,
-                &Point {
-                    unix_ms: 0,
-                    id: next,
-                },
-            );
+            let next = Point {
+                unix_ms: 0,
+                id: next,
+            };
+            sum.add(&Sum::of_id(&key, &next));
         }
         assert!(wrong.is_empty(), "{wrong:?}");
     }

@@ -1,9 +1,10 @@
 //! Anti-entropy: range-based set reconciliation of the retained window, and fetching what is missing.
 //!
 //! Two nodes compare the messages they have *decided* on, ordered by (date, id), between both low edges + 120 s and both
-//! clocks - 5 s. One sends a fingerprint of the whole; where fingerprints differ, the range is split by count and the parts
-//! are compared in turn; short ranges are listed (range-based set reconciliation: Meyer, SRDS 2023; the sums are those of
-//! negentropy v1, keyed per session so that an author cannot aim at a collision). What is missing is then fetched, oldest
+//! clocks - 5 s. One sends a fingerprint of the whole; where fingerprints differ and counts do not differ much, a sketch tells the
+//! differences at once; else, or when there turn out to be too many, the range is split by count and the parts are compared in turn; short
+//! ranges are listed (range-based set reconciliation: Meyer, SRDS 2023; the sums are those of negentropy v1, keyed per session so
+//! that an author cannot aim at a collision). What is missing is then fetched, oldest
 //! first, from whoever listed it.
 //!
 //! Two equal nodes exchange one small frame each way. Everything walks the set in slices, so that a large window never
@@ -17,6 +18,8 @@ mod part;
 mod peer;
 mod serve;
 mod session;
+mod sketch;
+mod starts;
 #[cfg(test)]
 mod tests;
 
@@ -29,11 +32,19 @@ pub const LOW_MARGIN_MS: u64 = 120_000;
 /// What is younger than this is not compared, milliseconds: it is still spreading.
 pub const FRESH_MS: u64 = 5_000;
 
+/// A hole in an author's order is looked for in this much time before the message after it, milliseconds (5 min; a guess). What is
+/// older is for the sessions of each period.
+pub const HOLE_MS: u64 = 300_000;
+
 crate::stats::counters! {
     /// Reconciliations and what they fetched.
     Counters {
         /// Sessions started.
         sessions,
+        /// Of these, for a message that its author's next one waits for.
+        holes,
+        /// Of these, with a member of the memory that was being visited.
+        visited,
         /// Sessions of others answered.
         sessions_answered,
         /// Sessions of others not answered, since the link opens too many.
@@ -42,6 +53,10 @@ crate::stats::counters! {
         sessions_equal,
         /// Sessions given up: no answer in time, too many frames, or frames that found nothing new.
         sessions_cut,
+        /// Sketches of the other end from which all differences could be told.
+        sketches_solved,
+        /// Sketches that were too small for that.
+        sketches_failed,
         /// Reconciliation frames sent.
         frames,
         /// Reconciliation frames that belong to no session, or come out of turn.
@@ -84,7 +99,8 @@ crate::stats::counters! {
 /// Settings of this room. Numbers without a source are guesses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// A session with a random neighbor is started this often, a quarter earlier or later (30 s).
+    /// A session is started this often, a quarter earlier or later (30 s): in turn with a random neighbor and with the member of the
+    /// memory that is visited next (a neighbor, if nobody is within a quarter of it).
     pub period: Duration,
     /// Most own sessions under way at once (4).
     pub max_sessions: usize,

@@ -4,20 +4,19 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rand::RngExt as _;
 
+use super::FRESH_MS;
 use super::fetch::Fetch;
 use super::job::{Answer, Job, asks};
 use super::peer::Peer;
 use super::serve::Serve;
-use super::session::{FIRST_ANSWER, Session, Turn, date};
-use super::{FRESH_MS, LOW_MARGIN_MS};
+use super::session::{FIRST_ANSWER, Scope, Session, Turn, date};
 use crate::action::Row;
 use crate::bodies::News;
 use crate::collections::TokenBucket;
 use crate::cx::Cx;
 use crate::input::{Lane, LinkId, Token};
-use crate::messages::{Arrival, Messages};
+use crate::messages::{AHEAD_MS, Arrival, Messages};
 use crate::neighbors::{Change, Code, Links};
 use crate::wire::{self, Bounded, Fetch as FetchFrame, FetchMissing, Message, Reconcile};
 
@@ -28,24 +27,26 @@ const WAIT: Duration = Duration::from_millis(50);
 /// Sessions that a link may open at once, and the time that gives one back.
 const OPENS: u64 = 4;
 const OPEN_EVERY: Duration = Duration::from_secs(5);
-/// Every so many sessions over a large window compare all of it.
-const FULL_EVERY: u64 = 8;
+/// Of these, ours for holes in authors' orders: half as many, so that others are answered too.
+const HOLES: u64 = 2;
 /// A new neighbor is compared with again after this long, for what was too fresh the first time.
 const FOLLOW_UP: Duration = Duration::from_millis(FRESH_MS + 2_000);
 
 /// Keeps nodes equal: finds out what is missing at either end of a link, and fetches what is missing here.
 #[derive(Debug)]
 pub struct Repair {
-    peers: BTreeMap<LinkId, Peer>,
-    /// Links to start a session with, and whether over the whole window.
-    starts: VecDeque<(LinkId, bool)>,
+    pub(super) peers: BTreeMap<LinkId, Peer>,
+    /// Links to start a session with, and over what.
+    pub(super) starts: VecDeque<(LinkId, Scope)>,
     /// New neighbors to be compared with once more, in order of time; at most one entry a link.
     follow_ups: VecDeque<(Instant, LinkId)>,
     /// Links whose session has work for us, first come, first served.
-    jobs: VecDeque<LinkId>,
+    pub(super) jobs: VecDeque<LinkId>,
     jobs_at: Instant,
-    period_at: Instant,
-    periods: u64,
+    pub(super) period_at: Instant,
+    pub(super) periods: u64,
+    /// Until then the session of this period waits for a visit to somebody who is no neighbor.
+    pub(super) owed: Option<Instant>,
     session_timeout: Duration,
     /// Something came in since the last look, so that `due` may be late.
     pub(super) stirred: bool,
@@ -69,6 +70,7 @@ impl Repair {
             jobs_at: cx.now.mono,
             period_at: cx.now.mono,
             periods: 0,
+            owed: None,
             session_timeout: cx.config.repair.session_timeout,
             stirred: true,
             due: None,
@@ -79,14 +81,6 @@ impl Repair {
         };
         repair.schedule(cx);
         repair
-    }
-
-    fn schedule(&mut self, cx: &mut Cx<'_>) {
-        let period = u64::try_from(cx.config.repair.period.as_millis()).unwrap_or(u64::MAX / 4);
-        let jittered = cx
-            .rng
-            .random_range(period - period / 4..=period + period / 4);
-        self.period_at = cx.now.mono + Duration::from_millis(jittered.max(1));
     }
 
     /// Follows the links: a session with each new neighbor, started by the end that dialled (when the other one may not have
@@ -107,6 +101,7 @@ impl Repair {
                         peer: *peer,
                         session: None,
                         opens: TokenBucket::per(OPENS, 1, OPEN_EVERY, cx.now.mono),
+                        holes: TokenBucket::per(HOLES, 1, OPEN_EVERY * 2, cx.now.mono),
                         low_edge_ms: 0,
                         resume: None,
                     },
@@ -115,7 +110,7 @@ impl Repair {
             Change::NeighborUp { link, .. } => {
                 self.stirred = true;
                 if links.get(*link).is_some_and(|link| link.outbound) {
-                    self.starts.push_back((*link, true));
+                    self.starts.push_back((*link, Scope::Whole));
                     self.follow_ups.retain(|(_, other)| other != link);
                     self.follow_ups.push_back((cx.now.mono + FOLLOW_UP, *link));
                     self.start_sessions(messages, links, cx);
@@ -134,69 +129,6 @@ impl Repair {
             }
             Change::NeighborDown { .. } | Change::DialFailed { .. } => {}
         }
-    }
-
-    /// Starts what is waiting to be started, a few at once.
-    fn start_sessions(&mut self, messages: &Messages, links: &Links, cx: &mut Cx<'_>) {
-        let mine = |peer: &&Peer| peer.session.as_ref().is_some_and(|session| session.mine);
-        let mut running = self.peers.values().filter(mine).count();
-        while running < cx.config.repair.max_sessions
-            && let Some((link, whole)) = self.starts.pop_front()
-        {
-            if self.start(link, whole, messages, links, cx) {
-                running += 1;
-            }
-        }
-    }
-
-    pub(super) fn start(
-        &mut self,
-        id: LinkId,
-        whole: bool,
-        messages: &Messages,
-        links: &Links,
-        cx: &mut Cx<'_>,
-    ) -> bool {
-        let (Some(peer), Some(link)) = (self.peers.get_mut(&id), links.get(id)) else {
-            return false;
-        };
-        if peer.session.is_some() || !link.is_open() {
-            return false;
-        }
-        let decided = messages.decided();
-        let edge = decided.low_edge_ms().max(peer.low_edge_ms);
-        let mut low = date(edge.saturating_add(LOW_MARGIN_MS));
-        if whole {
-            low = peer.resume.take().map_or(low, |resume| resume.max(low));
-        } else if let Some(newest) = decided.nth_newest(cx.config.repair.recent) {
-            low = low.max(newest);
-        }
-        // The slower of both clocks, as far as the greeting told.
-        let clock = cx
-            .now
-            .unix_ms
-            .saturating_add_signed(link.clock_offset_ms.min(0));
-        let high = date(clock.saturating_sub(FRESH_MS));
-        if low >= high {
-            return false;
-        }
-        cx.stats.repair.sessions += 1;
-        let key = cx.rng.random();
-        peer.session = Some(Session {
-            id: cx.rng.random(),
-            key,
-            mine: true,
-            low,
-            high,
-            turn: Turn::Work(Box::new(Job::open(&key, low, high)), true),
-            since: cx.now.mono,
-            frames: 0,
-            futile: 0,
-        });
-        self.jobs.push_back(id);
-        self.watch_session(cx.now.mono);
-        self.stirred = true;
-        true
     }
 
     /// A step of a session.
@@ -245,17 +177,21 @@ impl Repair {
                     return Ok(());
                 }
                 cx.stats.repair.sessions_answered += 1;
-                peer.session = Some(Session {
+                // Who looks for what lies before something fresh says so by its range.
+                let theirs = frame.ranges.last().map_or(frame.start, |range| range.end);
+                let settled = date(cx.now.unix_ms.saturating_sub(FRESH_MS / 2));
+                let ahead = date(cx.now.unix_ms.saturating_add(AHEAD_MS));
+                peer.session = Some(Box::new(Session {
                     id: frame.session,
                     key: frame.key,
                     mine: false,
                     low: date(messages.low_edge_ms()),
-                    high: date(cx.now.unix_ms.saturating_sub(FRESH_MS / 2)),
+                    high: settled.max(theirs.min(ahead)),
                     turn: Turn::Received(Box::new(frame)),
                     since: cx.now.mono,
                     frames: 0,
                     futile: 0,
-                });
+                }));
             }
         }
         self.watch_session(cx.now.mono);
@@ -267,7 +203,7 @@ impl Repair {
     }
 
     /// Works on the sessions whose turn is ours, a slice a millisecond.
-    fn work(&mut self, messages: &Messages, cx: &mut Cx<'_>) {
+    pub(super) fn work(&mut self, messages: &Messages, cx: &mut Cx<'_>) {
         if cx.now.mono < self.jobs_at {
             return;
         }
@@ -322,6 +258,11 @@ impl Repair {
             return;
         };
         let answer = job.finish();
+        match answer.solved {
+            Some(true) => cx.stats.repair.sketches_solved += 1,
+            Some(false) => cx.stats.repair.sketches_failed += 1,
+            None => {}
+        }
         cx.stats.repair.listed += answer.listed as u64;
         let news = answer.listed > 0 || !answer.missing.is_empty();
         for point in &answer.missing {
@@ -420,21 +361,7 @@ impl Repair {
 
     fn run_due(&mut self, messages: &Messages, links: &Links, cx: &mut Cx<'_>) {
         let now = cx.now.mono;
-        if now >= self.period_at {
-            self.schedule(cx);
-            self.periods += 1;
-            let neighbors = links.neighbors().count();
-            if neighbors > 0 {
-                let chosen = cx.rng.random_range(0..neighbors);
-                if let Some((link, _)) = links.neighbors().nth(chosen)
-                    && !self.starts.iter().any(|(other, _)| *other == link)
-                {
-                    let whole = self.periods.is_multiple_of(FULL_EVERY)
-                        || messages.decided().len() <= cx.config.repair.recent;
-                    self.starts.push_back((link, whole));
-                }
-            }
-        }
+        self.start_periodic(messages, links, cx);
         while let Some((due, link)) = self.follow_ups.front().copied()
             && due <= now
         {
@@ -443,7 +370,7 @@ impl Repair {
             if self.peers.get(&link).is_some_and(busy) {
                 self.follow_ups.push_back((now + FOLLOW_UP, link));
             } else {
-                self.starts.push_back((link, true));
+                self.starts.push_back((link, Scope::Whole));
             }
         }
         if self.sessions_at.is_some_and(|at| at <= now) {
@@ -482,7 +409,7 @@ impl Repair {
     }
 
     /// A session began: it is looked at before it can expire.
-    fn watch_session(&mut self, now: Instant) {
+    pub(super) fn watch_session(&mut self, now: Instant) {
         let look = now + FIRST_ANSWER.min(self.session_timeout);
         self.sessions_at = Some(self.sessions_at.map_or(look, |at| at.min(look)));
     }
@@ -501,6 +428,7 @@ impl Repair {
     fn first_due(&self) -> Option<Instant> {
         [
             Some(self.period_at),
+            self.owed,
             self.follow_ups.front().map(|(due, _)| *due),
             (!self.jobs.is_empty()).then_some(self.jobs_at),
             self.sessions_at,

@@ -12,8 +12,11 @@ use crate::wire::Point;
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) peer: PeerId,
-    pub(super) session: Option<Session>,
+    /// Mostly there is none.
+    pub(super) session: Option<Box<Session>>,
     pub(super) opens: TokenBucket,
+    /// What we may still ask it for the sake of a hole in an author's order.
+    pub(super) holes: TokenBucket,
     /// Its low edge, as it last said.
     pub(super) low_edge_ms: u64,
     /// Where the next whole session goes on, after one that was cut.

@@ -10,6 +10,17 @@ use crate::wire::{Point, Reconcile};
 /// A session whose first frame has no answer after this long is given up.
 pub(super) const FIRST_ANSWER: Duration = Duration::from_secs(10);
 
+/// What a session of ours compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// The window, but for what is fresh.
+    Whole,
+    /// Of that, the newest part.
+    Recent,
+    /// Some minutes up to a message whose author's previous one is missing.
+    Before(Point),
+}
+
 /// Whose turn it is.
 #[derive(Debug)]
 pub(super) enum Turn {

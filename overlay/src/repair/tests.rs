@@ -56,11 +56,17 @@ impl Node {
     fn settle(&mut self) {
         self.repair
             .on_timeout(&self.messages, &self.links, &mut self.bench.cx());
-        self.messages.on_timeout(&mut self.bench.cx());
+        let repair = &self.repair;
+        self.messages
+            .on_timeout(&|| repair.sought(), &mut self.bench.cx());
         for arrival in self.repair.take_arrivals() {
             self.messages.on_arrival(arrival, &mut self.bench.cx());
         }
         self.messages.take_accepted();
+        for hole in self.messages.take_holes() {
+            self.repair
+                .on_hole(hole, &self.messages, &self.links, &mut self.bench.cx());
+        }
     }
 
     /// Carries out actions; returns the frames sent.
@@ -317,7 +323,14 @@ impl World {
 
 /// Message number `n` of an author, verified, dated `age` before the start.
 fn message(author: &Identity, n: u64, prev: u64, age_ms: u64) -> Arrival {
-    let entries = vec![Bytes::from(n.to_le_bytes().to_vec())];
+    sized(author, n, prev, age_ms, 8)
+}
+
+/// As `message`, with a payload of so many bytes.
+fn sized(author: &Identity, n: u64, prev: u64, age_ms: u64, size: usize) -> Arrival {
+    let mut payload = n.to_le_bytes().to_vec();
+    payload.resize(size, 0);
+    let entries = vec![Bytes::from(payload)];
     let (body_len, body_root) = body_of(&entries);
     let network = crypto::NetworkId::from_name("test");
     let header = MessageHeader {

@@ -432,7 +432,8 @@ impl Sampling {
         if first > 0 {
             untried.sort_unstable();
         }
-        for (members, mut left) in [(doubtful, again), (untried, first)] {
+        // Those not tried yet first: among them are the living.
+        for (members, mut left) in [(untried, first), (doubtful, again)] {
             for (_, peer, addr) in members {
                 if left == 0 {
                     break;

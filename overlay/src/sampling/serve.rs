@@ -165,17 +165,17 @@ fn newer_than(
     book: &Book,
     links: &Links,
 ) -> Option<ListItem> {
-    let greeted = links.get(link).and_then(|link| link.newest.as_deref());
-    let known = book.record_of(caller).map(Verified::signed);
+    let greeted = links.get(link).and_then(|link| link.newest.as_ref());
+    let known = book.record_of(caller);
     let newest = greeted
         .into_iter()
         .chain(known)
-        .filter(|record| record.value.version > shown)
-        .max_by_key(|record| record.value.version)?;
-    let proven = newest.value.addrs().fold(0, |bits, (bit, _)| bits | bit);
+        .filter(|record| record.version > shown)
+        .max_by_key(|record| record.version)?;
+    let proven = newest.addrs().fold(0, |bits, (bit, _)| bits | bit);
     // (One without an address fits no list.)
     (proven != 0).then(|| ListItem {
-        record: newest.clone(),
+        record: newest.signed().clone(),
         proven,
     })
 }

@@ -729,8 +729,8 @@ fn a_caller_with_an_older_record_than_is_known_gets_the_newer_one_back() {
     node.book.heard(newer(3), 1, list, &mut node.bench.cx());
     assert_eq!(own_in_list(&mut node, 8), [3]);
     // Shown by somebody else with that key while the link was there.
-    node.links.note_shown(&peer(5), newer(4).signed());
-    node.links.note_shown(&peer(5), newer(2).signed());
+    node.links.note_shown(&peer(5), &newer(4));
+    node.links.note_shown(&peer(5), &newer(2));
     assert_eq!(own_in_list(&mut node, 8), [4]);
     assert_eq!(own_in_list(&mut node, 1), [4], "within what was asked for");
     assert_eq!(own_in_list(&mut node, 0), [0; 0]);

@@ -32,11 +32,12 @@ impl Sampling {
                 winners.insert(peer, (addr, record));
             }
         }
-        for peer in hopes.counted() {
-            if let Some((addr, record)) = winners.get(&peer) {
-                book.proven(peer, *addr, (*record).clone(), cx);
-            }
-        }
+        let counted = hopes.counted().into_iter();
+        let members = counted.filter_map(|peer| {
+            let (addr, record) = winners.get(&peer)?;
+            Some((peer, *addr, *record))
+        });
+        book.warm(members, cx);
         self.absorb(book, cx);
         self.young = None;
         self.was_young = Some(cx.now.mono);

@@ -275,7 +275,23 @@ fn check_ranges(reconcile: &Reconcile) -> Result<(), DecodeError> {
         if range.end <= start {
             return Err(DecodeError::Invalid("ranges that do not ascend"));
         }
-        if let RangeContent::Ids { ids, .. } = &range.content {
+        // Cells and short ids are shorter than ids: two, and three, count as one.
+        let ids = match &range.content {
+            RangeContent::Skip | RangeContent::Fingerprint { .. } => None,
+            RangeContent::Ids { ids, .. } => Some(ids),
+            RangeContent::Sketch { cells } => {
+                listed += cells.len().div_ceil(2);
+                None
+            }
+            RangeContent::Found { ids, wanted } => {
+                listed += wanted.len().div_ceil(3);
+                if !wanted.windows(2).all(|pair| pair[0] < pair[1]) {
+                    return Err(DecodeError::Invalid("short ids that do not ascend"));
+                }
+                Some(ids)
+            }
+        };
+        if let Some(ids) = ids {
             listed += ids.len();
             let ascend = ids.windows(2).all(|pair| pair[0] < pair[1]);
             let inside = ids.first().is_none_or(|first| *first >= start)
@@ -289,7 +305,9 @@ fn check_ranges(reconcile: &Reconcile) -> Result<(), DecodeError> {
         start = range.end;
     }
     if listed > MAX_RANGE_IDS {
-        return Err(DecodeError::Invalid("too many ids over all ranges"));
+        return Err(DecodeError::Invalid(
+            "too many ids or cells over all ranges",
+        ));
     }
     Ok(())
 }

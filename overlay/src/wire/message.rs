@@ -24,6 +24,10 @@ pub const MAX_RANGE_IDS: usize = 1024;
 
 /// Most chunks of one body.
 pub const MAX_CHUNKS: usize = crypto::chunk_count(crate::messages::MAX_BODY);
+/// Most cells in the sketches of one reconciliation message.
+pub const MAX_CELLS: usize = 1152;
+/// Most short ids asked for in one range.
+pub const MAX_WANTED: usize = 1152;
 
 /// A short message id: first 8 bytes of BLAKE3 keyed with the *receiver's* announce key over the message id.
 pub type ShortId = [u8; 8];
@@ -276,6 +280,30 @@ pub enum RangeContent {
         /// Whether the other side should answer with the ids the sender lacks.
         answer: bool,
     },
+    /// All ids the sender has in the range, summed up in cells; see `docs/PROTOCOL.md`.
+    Sketch {
+        /// 72, 288 or 1152 of them.
+        cells: Bounded<Cell, MAX_CELLS>,
+    },
+    /// What a sketch of the receiver told: all that either end lacks.
+    Found {
+        /// Ids the receiver lacks, strictly ascending and within the range; decoding checks it.
+        ids: Bounded<Point, MAX_RANGE_IDS>,
+        /// Short ids, under the session's key, of what the sender lacks, to be answered with the whole ids; strictly
+        /// ascending.
+        wanted: Bounded<[u8; 8], MAX_WANTED>,
+    },
+}
+
+/// One cell of a sketch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cell {
+    /// Number of ids in it, modulo 2^32.
+    pub count: u32,
+    /// Their short ids, XORed.
+    pub sum: [u8; 8],
+    /// A hash of each of their short ids, XORed.
+    pub check: [u8; 4],
 }
 
 /// One step of a reconciliation session.

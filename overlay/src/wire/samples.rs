@@ -125,7 +125,7 @@ fn any_branch() -> impl Strategy<Value = Branch> {
 
 fn any_reconcile() -> impl Strategy<Value = Reconcile> {
     let points = proptest::collection::btree_set(any_point(), 1..60);
-    let kinds = vec((0u8..3, any::<u32>(), any::<[u8; 16]>(), any::<bool>()), 20);
+    let kinds = vec((0u8..5, any::<u32>(), any::<[u8; 16]>(), any::<bool>()), 20);
     let head = any::<(u64, [u8; 16], bool, u64)>();
     (head, points, kinds).prop_map(|((session, key, initiator, low_edge_ms), points, kinds)| {
         let mut points = points.into_iter().peekable();
@@ -137,9 +137,23 @@ fn any_reconcile() -> impl Strategy<Value = Reconcile> {
             let content = match kind {
                 0 => RangeContent::Skip,
                 1 => RangeContent::Fingerprint { count, fingerprint },
-                _ => RangeContent::Ids {
+                2 => RangeContent::Ids {
                     ids: Bounded::truncated(listed),
                     answer,
+                },
+                3 => RangeContent::Found {
+                    ids: Bounded::truncated(listed),
+                    wanted: Bounded::truncated(vec![[fingerprint[0]; 8]]),
+                },
+                _ => RangeContent::Sketch {
+                    cells: Bounded::truncated(vec![
+                        Cell {
+                            count,
+                            sum: [fingerprint[0]; 8],
+                            check: [fingerprint[1]; 4],
+                        };
+                        72
+                    ]),
                 },
             };
             ranges.push(Range { end, content });
@@ -684,6 +698,38 @@ pub(super) fn examples() -> Vec<(&'static str, Message)> {
                 start: point(0, 0),
                 initiator: true,
                 ranges: Bounded::truncated(ranges),
+                low_edge_ms: 1_767_139_200_000,
+            })),
+        ),
+        (
+            "reconcile-sketch",
+            Message::Reconcile(Box::new(Reconcile {
+                session: 1,
+                key: *b"the session key!",
+                start: point(0, 0),
+                initiator: false,
+                ranges: Bounded::truncated(vec![
+                    Range {
+                        end: point(1_767_225_300_000, 0),
+                        content: RangeContent::Sketch {
+                            cells: Bounded::truncated(vec![Cell {
+                                count: 300,
+                                sum: *b"the sum.",
+                                check: *b"chek",
+                            }]),
+                        },
+                    },
+                    Range {
+                        end: point(u64::MAX, 0xff),
+                        content: RangeContent::Found {
+                            ids: Bounded::truncated(vec![Point {
+                                unix_ms: 1_767_225_600_000,
+                                id: id.to_bytes(),
+                            }]),
+                            wanted: Bounded::truncated(vec![*b"short id"]),
+                        },
+                    },
+                ]),
                 low_edge_ms: 1_767_139_200_000,
             })),
         ),

@@ -71,6 +71,7 @@ impl Disk {
             Row::RecordVersion { version } => {
                 disk.record_version = disk.record_version.max(version)
             }
+            Row::Evidence { .. } => {}
             Row::Peer(PeerRow::Archived(entry)) => {
                 disk.archive.retain(|other| other.peer != entry.peer);
                 disk.archive.push(entry);

@@ -44,9 +44,8 @@ fn line(event: NodeEvent) {
                 "another node signs with this node's key: publishing has stopped; give each node its own data directory (`vouchsafe init`)"
             );
         }
-        NodeEvent::Equivocation { proof } => {
-            let header = &proof[0].value;
-            tracing::warn!(seq = header.seq, topic = %header.topic, "an author signed two messages with one sequence number");
+        NodeEvent::Equivocation { evidence } => {
+            tracing::warn!(author = %evidence.author(), seq = evidence.seq(), "an author signed two messages with one sequence number: see `vouchsafe evidence list`");
         }
         NodeEvent::StoreFailed { problem } => tracing::error!("{problem}"),
         NodeEvent::Lagged { missed } => tracing::debug!(missed, "events were skipped in this log"),

@@ -26,7 +26,8 @@ Examples:
   vouchsafe sim suite --only byzantine --only mine.toml --seeds 40 --out two
 
 The table goes to stdout as Markdown. --results puts it into a document, between the lines
-<!-- sim suite: begin --> and <!-- sim suite: end -->.")]
+<!-- sim suite: begin --> and <!-- sim suite: end -->; with --quick, between
+<!-- sim suite --quick: begin --> and <!-- sim suite --quick: end -->.")]
 pub(super) struct Suite {
     /// Where results are kept
     #[arg(long, value_name = "DIR", default_value = "sim-suite")]
@@ -50,7 +51,7 @@ pub(super) struct Suite {
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
     /// Replace the table of this document
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["only", "quick"])]
+    #[arg(long, value_name = "FILE", conflicts_with = "only")]
     results: Option<PathBuf>,
     /// One line of JSON for each arm instead of the table
     #[arg(long)]
@@ -70,7 +71,7 @@ impl Suite {
         })?;
         // What cannot be written at the end is known at the beginning.
         if let Some(path) = &self.results {
-            replaced(path, "")?;
+            replaced(path, "", self.quick)?;
         }
         let folder = Folder::prepare(&self.out)?;
         let program = std::env::current_exe().context("cannot find this program's own file")?;
@@ -100,7 +101,7 @@ impl Suite {
             out::bytes(table.as_bytes())?;
         }
         if let Some(path) = &self.results {
-            let document = replaced(path, &table)?;
+            let document = replaced(path, &table, self.quick)?;
             Folder::write_beside(path, document.as_bytes())?;
         }
         tell(&format!(
@@ -130,8 +131,9 @@ impl Suite {
 }
 
 /// The document with another table.
-fn replaced(path: &Path, table: &str) -> Result<String> {
+fn replaced(path: &Path, table: &str, quick: bool) -> Result<String> {
     let shown = path.display();
     let document = fs::read_to_string(path).with_context(|| format!("{shown}: cannot be read"))?;
-    suite::replace_table(&document, table).map_err(|needs| anyhow::anyhow!("{shown}: {needs}"))
+    suite::replace_table(&document, table, quick)
+        .map_err(|needs| anyhow::anyhow!("{shown}: {needs}"))
 }

@@ -9,8 +9,11 @@ use crate::sim::summary::{Figure, Judgement, Run, Summary, Verdict};
 use crate::sim::{numbers, report, words};
 
 /// What the table stands between in a document.
-const BEGIN: &str = "<!-- sim suite: begin -->";
-const END: &str = "<!-- sim suite: end -->";
+/// The line before the table of a document, and the line after it.
+fn marks(quick: bool) -> [String; 2] {
+    let quick = if quick { " --quick" } else { "" };
+    ["begin", "end"].map(|which| format!("<!-- sim suite{quick}: {which} -->"))
+}
 
 /// One row for each arm, and one for each two arms that must not differ.
 #[derive(Clone, Debug)]
@@ -290,14 +293,15 @@ fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace('\n', " ")
 }
 
-/// The document with the table between its marks replaced.
+/// The document with the table between its marks replaced: that of the small versions has marks of its own.
 ///
 /// # Errors
 /// The marks are not there, in their order; the text says which are needed.
-pub(crate) fn replace_table(document: &str, table: &str) -> Result<String, String> {
-    let marks = || format!("it needs a line {BEGIN} and after it a line {END}");
-    let begin = document.find(BEGIN).ok_or_else(marks)? + BEGIN.len();
-    let end = begin + document[begin..].find(END).ok_or_else(marks)?;
+pub(crate) fn replace_table(document: &str, table: &str, quick: bool) -> Result<String, String> {
+    let [first, last] = marks(quick);
+    let needs = || format!("it needs a line {first} and after it a line {last}");
+    let begin = document.find(&first).ok_or_else(needs)? + first.len();
+    let end = begin + document[begin..].find(&last).ok_or_else(needs)?;
     Ok(format!(
         "{}\n{table}{}",
         &document[..begin],

@@ -275,20 +275,21 @@ fn the_table_has_a_row_for_each_arm_and_difference() {
 
 #[test]
 fn the_table_takes_the_place_of_the_old_one() {
-    let document = "before\n<!-- sim suite: begin -->\nold\n<!-- sim suite: end -->\nafter\n";
-    let new = replace_table(document, "| a |\n").unwrap();
-    assert_eq!(
-        new,
-        "before\n<!-- sim suite: begin -->\n| a |\n<!-- sim suite: end -->\nafter\n"
-    );
-    assert_eq!(replace_table(&new, "| a |\n").unwrap(), new);
+    let document = "before\n<!-- sim suite: begin -->\nold\n<!-- sim suite: end -->\nbetween\n\
+        <!-- sim suite --quick: begin -->\nsmall\n<!-- sim suite --quick: end -->\nafter\n";
+    for (quick, old) in [(false, "old\n"), (true, "small\n")] {
+        let new = replace_table(document, "| a |\n", quick).unwrap();
+        assert_eq!(new, document.replace(old, "| a |\n"));
+        assert_eq!(replace_table(&new, "| a |\n", quick).unwrap(), new);
+    }
     for without in [
         "",
         "<!-- sim suite: begin -->",
         "<!-- sim suite: end -->\n<!-- sim suite: begin -->",
+        "<!-- sim suite --quick: begin -->\n<!-- sim suite --quick: end -->",
     ] {
         assert!(
-            replace_table(without, "x")
+            replace_table(without, "x", false)
                 .unwrap_err()
                 .contains("<!-- sim suite: begin -->")
         );

@@ -7,7 +7,7 @@ use overlay::messages::StoredMessage;
 use overlay::{Key, Row, Token};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, StoredEvidence};
 
 /// Rows waiting to be written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,6 +63,7 @@ pub(super) enum Question {
         max_bytes: usize,
         answer: oneshot::Sender<Result<Vec<StoredMessage>, StoreError>>,
     },
+    Evidence(oneshot::Sender<Result<Vec<StoredEvidence>, StoreError>>),
     Stop,
 }
 
@@ -113,6 +114,25 @@ impl StoreHandle {
                 max_bytes,
                 answer,
             })
+            .map_err(|_| closed())?;
+        answered.await.map_err(|_| closed())?
+    }
+
+    /// As [`Store::read_evidence`], on the store's reader.
+    ///
+    /// # Errors
+    /// As [`Store::read_evidence`]; [`StoreError::Closed`] when the task has ended.
+    pub async fn read_evidence(&self) -> Result<Vec<StoredEvidence>, StoreError> {
+        let closed = || self.closed();
+        let _place = self
+            .shared
+            .log_reads
+            .acquire()
+            .await
+            .map_err(|_| closed())?;
+        let (answer, answered) = oneshot::channel();
+        self.questions
+            .send(Question::Evidence(answer))
             .map_err(|_| closed())?;
         answered.await.map_err(|_| closed())?
     }
@@ -172,6 +192,7 @@ pub(super) fn weight(row: &Row) -> usize {
             let entries = message.entries.iter().map(|entry| entry.len() + 32);
             entries.fold(320, usize::saturating_add)
         }
+        Row::Evidence { .. } => 600,
         Row::Forget { pruned, .. } => pruned.len().saturating_mul(32).saturating_add(64),
         _ => 64,
     }

@@ -254,6 +254,13 @@ impl Reader {
                 }
                 let _ = answer.send(found);
             }
+            Question::Evidence(answer) => {
+                let found = store.read_evidence();
+                if let Err(error) = &found {
+                    fail(&self.shared, &*self.report, error.clone());
+                }
+                let _ = answer.send(found);
+            }
             Question::Stop => return false,
         }
         true

@@ -95,6 +95,7 @@ impl Model {
                 self.log.insert(m.first_cursor, m.clone());
             }
             Row::Message(_) => {}
+            Row::Evidence { .. } => {}
             Row::Decided {
                 id,
                 published_unix_ms,

@@ -142,6 +142,35 @@ fn schema_1_is_migrated() {
     }
 }
 
+/// Schema 2 is this one without the tables of the evidence.
+#[test]
+fn schema_2_is_migrated() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.redb");
+    let (store, _) = Store::open(&path, &network(), DEFAULT_CACHE).unwrap();
+    store
+        .write(&[Row::Message(message(1, 1, 100, &["a"]))])
+        .unwrap();
+    drop(store);
+    let db = Database::open(&path).unwrap();
+    let write = db.begin_write().unwrap();
+    assert!(write.delete_table(schema::EVIDENCE).unwrap());
+    assert!(write.delete_table(schema::EVIDENCE_INDEX).unwrap());
+    write
+        .open_table(one::META)
+        .unwrap()
+        .insert("schema", one::number(2).as_slice())
+        .unwrap();
+    write.commit().unwrap();
+    drop(db);
+    let (store, restored) = Store::open(&path, &network(), DEFAULT_CACHE).unwrap();
+    assert_eq!(restored.messages.len(), 1);
+    store.write(&[evidence::row(1, 5, 300)]).unwrap();
+    assert_eq!(store.read_evidence().unwrap().len(), 1);
+    let about = schema::about(store.db()).unwrap().unwrap();
+    assert_eq!(about.schema, SCHEMA);
+}
+
 #[test]
 fn a_migration_that_fails_leaves_the_old_store_whole() {
     let dir = tempfile::tempdir().unwrap();
@@ -179,12 +208,12 @@ fn refused(path: &Path) -> (StoreError, String) {
 fn a_newer_schema_and_one_that_never_was_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("store.redb");
-    write_one(&path, 3, |_, _| {});
+    write_one(&path, SCHEMA + 1, |_, _| {});
     let (error, message) = refused(&path);
     let expected = StoreError::Version {
         path: path.clone(),
-        found: 3,
-        supported: 2,
+        found: SCHEMA + 1,
+        supported: SCHEMA,
     };
     assert_eq!(error, expected);
     assert!(message.contains("run a newer vouchsafe"), "{message}");

@@ -77,6 +77,49 @@ fn a_hole_is_given_up_after_two_seconds_and_marked() {
 }
 
 #[test]
+fn a_hole_that_repair_is_at_work_on_is_waited_for_longer_but_not_for_ever() {
+    let mut node = Node::ready(Config::default());
+    node.receive(&dated(1, 1, START), false);
+    node.receive(&dated(1, 3, START + 200), false);
+    node.wait(Duration::from_millis(999));
+    assert_eq!(node.messages.take_holes(), []);
+    node.wait(Duration::from_millis(1));
+    let id = id(&dated(1, 3, START + 200)).to_bytes();
+    let hole = Hole {
+        link: LinkId(9),
+        before: Point {
+            unix_ms: START + 200,
+            id,
+        },
+    };
+    assert_eq!(node.messages.take_holes(), [hole]);
+    // What it is at work on lies before the message that waits.
+    node.sought = Some(point(START + 200));
+    node.wait(Duration::from_secs(10));
+    assert_eq!(node.delivered_seqs(), [(1, false)]);
+    node.receive(&dated(1, 2, START + 100), true);
+    assert_eq!(node.delivered_seqs(), [(2, false), (3, false)]);
+    assert_eq!(node.messages.take_holes(), [], "told of once");
+
+    // Another hole; repair finds nothing, then never comes to an end.
+    node.receive(&dated(1, 5, START + 400), false);
+    node.wait(Duration::from_secs(1));
+    node.sought = Some(point(START + 401));
+    node.wait(Duration::from_secs(1));
+    assert_eq!(node.delivered_seqs(), [(5, true)], "that lies after it");
+    node.sought = Some(point(START));
+    node.receive(&dated(1, 7, START + 600), false);
+    for _ in 0..299 {
+        node.wait(Duration::from_millis(100));
+    }
+    assert_eq!(node.delivered_seqs(), []);
+    node.wait(Duration::from_millis(100));
+    assert_eq!(node.delivered_seqs(), [(7, true)]);
+    assert_eq!(node.messages.authors.held(), (0, 0));
+    assert!(node.bench.stats.messages.waited_on > 0);
+}
+
+#[test]
 fn numbers_may_jump_and_never_refuse() {
     let mut node = Node::ready(Config::default());
     node.receive(&message(1, 10, 0), false);
@@ -199,14 +242,14 @@ fn two_messages_with_one_number_are_both_delivered_flagged_and_proved() {
     let proofs: Vec<_> = events
         .iter()
         .filter_map(|event| match event {
-            Event::Equivocation { proof } => Some(proof),
+            Event::Equivocation { evidence } => Some(evidence),
             _ => None,
         })
         .collect();
     assert_eq!(proofs.len(), 1);
-    let [first, second] = &**proofs[0];
-    assert!(id(&first.value) < id(&second.value));
-    for signed in [first, second] {
+    let [first, second] = proofs[0].messages();
+    assert!(id(first) < id(second));
+    for signed in [first.signed(), second.signed()] {
         let network = NetworkId::from_name("test");
         assert!(
             signed
@@ -224,6 +267,19 @@ fn two_messages_with_one_number_are_both_delivered_flagged_and_proved() {
         .collect();
     assert_eq!(flags, [false, true]);
     assert_eq!(node.messages.take_accepted().len(), 2);
+    node.store();
+    let kept: Vec<_> = node
+        .stored
+        .iter()
+        .filter_map(|row| match row {
+            Row::Evidence {
+                found_unix_ms,
+                evidence,
+            } => Some((*found_unix_ms, &**evidence)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(kept, [(START, &**proofs[0])]);
 }
 
 #[test]
@@ -246,7 +302,11 @@ fn the_first_of_a_pair_is_read_from_the_store_when_it_is_no_longer_recent() {
     assert!(!node.messages.on_loaded(Token(u64::MAX), None, cx));
     assert!(node.messages.on_loaded(token, row.as_ref(), cx));
     node.drain();
-    assert!(matches!(node.events[..], [Event::Equivocation { .. }]));
+    let [Event::Equivocation { evidence }] = &node.events[..] else {
+        panic!("{:?}", node.events);
+    };
+    assert_eq!((evidence.author(), evidence.seq()), (peer(1), 1));
+    assert_eq!(node.bench.stats.messages.evidence, 1);
 }
 
 proptest! {

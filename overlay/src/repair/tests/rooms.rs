@@ -41,6 +41,57 @@ fn a_joiner_gets_everything_in_order() {
     assert_eq!(world.nodes[0].bench.stats.messages.held, 0);
 }
 
+/// A hundred thousand retained messages, ten of them missing at whoever joins: all frames but the messages themselves.
+#[test]
+fn a_joiner_that_lacks_little_pays_for_little() {
+    let mut world = World::new(2);
+    for n in 0..100_000 {
+        for node in &mut world.nodes {
+            node.messages.put(sets::point(n), true);
+        }
+    }
+    for n in 1..=10 {
+        let message = message(&identity(50), n, n - 1, 9_990_000 - n * 700_000);
+        world.nodes[1].has(&message);
+    }
+    world.connect(0, 1);
+    world.run(Duration::from_secs(5));
+    let expected: Vec<_> = (1..=10).map(|n| (n, false)).collect();
+    assert_eq!(world.nodes[0].delivered, expected);
+    let overhead = [
+        wire::tag::RECONCILE,
+        wire::tag::FETCH,
+        wire::tag::FETCH_MISSING,
+    ];
+    let bytes: u64 = overhead.iter().map(|tag| world.bytes_of(*tag)).sum();
+    let frames: u64 = overhead.iter().map(|tag| world.frames_of(*tag)).sum();
+    println!("{bytes} bytes in {frames} frames");
+    assert!(bytes <= 3 * 32 * 10 + 4096, "{bytes}");
+    assert!(frames < 2 * 4, "{frames}, and the messages");
+    assert_eq!(world.nodes[0].bench.stats.repair.sketches_solved, 1);
+}
+
+/// Everything is missing: what is exchanged beside the messages, and the messages once.
+#[test]
+fn a_joiner_that_lacks_all_pays_for_the_messages() {
+    // Its id is listed (39 bytes) and asked for (32), which weighs on short ones.
+    for (size, most) in [(256, 1.2), (1024, 1.07), (8192, 1.01)] {
+        let mut world = World::new(2);
+        for n in 1..=1000 {
+            let message = sized(&identity(50), n, n - 1, 2_000_000 - n * 1000, size);
+            world.nodes[1].has(&message);
+        }
+        world.connect(0, 1);
+        world.run(Duration::from_secs(20));
+        assert_eq!(world.nodes[0].delivered.len(), 1000);
+        let all: u64 = world.sent.values().map(|(_, bytes)| bytes).sum();
+        let messages = world.bytes_of(wire::tag::GOSSIP);
+        let ratio = all as f64 / messages as f64;
+        println!("{size} bytes of payload: {ratio:.3}");
+        assert!(ratio <= most, "{size} bytes of payload: {ratio:.3}");
+    }
+}
+
 #[test]
 fn both_ends_of_a_healed_partition_become_equal() {
     let mut world = World::new(4);
@@ -89,8 +140,53 @@ fn a_lost_frame_is_repaired_within_a_period() {
     }
     let lost = message(&identity(50), 1, 0, 0);
     world.nodes[1].has(&lost);
-    world.run(Duration::from_secs(38));
+    world.run(Duration::from_secs(38 + 8)); // a period, and the wait for a visit
     assert_eq!(world.nodes[0].delivered, [(1, false)]);
+}
+
+/// Long before the next period, and although it is too fresh to be compared otherwise.
+#[test]
+fn whoever_brings_a_message_is_asked_for_its_authors_previous_one() {
+    let mut world = World::new(2);
+    let link = world.connect(0, 1);
+    world.run(Duration::from_secs(10));
+    for node in &mut world.nodes {
+        node.bench.now.unix_ms = START_UNIX_MS;
+    }
+    let author = identity(50);
+    let all: Vec<_> = (1..=3)
+        .map(|n| message(&author, n, n - 1, 300 - n))
+        .collect();
+    all.iter().for_each(|message| world.nodes[1].has(message));
+    // The first and the third were pushed to us as well, the second was lost.
+    for mut arrival in [all[0].clone(), all[2].clone()] {
+        arrival.from = Some((link, peer(1)));
+        let node = &mut world.nodes[0];
+        node.messages.on_arrival(arrival, &mut node.bench.cx());
+    }
+    world.run(Duration::from_millis(990));
+    assert_eq!(world.nodes[0].delivered, [(1, false)]);
+    world.run(Duration::from_millis(10) + LATENCY * 5);
+    let expected = [(1, false), (2, false), (3, false)];
+    assert_eq!(world.nodes[0].delivered, expected);
+    assert_eq!(world.nodes[0].bench.stats.repair.holes, 1);
+}
+
+#[test]
+fn an_author_of_endless_holes_brings_about_few_sessions() {
+    let mut world = World::new(2);
+    let link = world.connect(0, 1);
+    world.run(Duration::from_secs(10));
+    for n in 1..=300 {
+        let mut arrival = message(&identity(50), 2 * n, 2 * n - 1, 0);
+        arrival.from = Some((link, peer(1)));
+        let node = &mut world.nodes[0];
+        node.messages.on_arrival(arrival, &mut node.bench.cx());
+        world.run(Duration::from_millis(200));
+    }
+    let holes = world.nodes[0].bench.stats.repair.holes;
+    assert!((3..=8).contains(&holes), "{holes} in a minute");
+    assert_eq!(world.nodes[1].bench.stats.repair.sessions_refused, 0);
 }
 
 #[test]
@@ -304,7 +400,13 @@ fn sessions_that_both_ends_begin_at_once_do_not_block_each_other() {
     world.nodes[0].has(&lost);
     for node in &mut world.nodes {
         let (repair, messages) = (&mut node.repair, &node.messages);
-        assert!(repair.start(link, true, messages, &node.links, &mut node.bench.cx()));
+        assert!(repair.start(
+            link,
+            session::Scope::Whole,
+            messages,
+            &node.links,
+            &mut node.bench.cx()
+        ));
     }
     world.run(Duration::from_secs(1));
     assert_eq!(world.nodes[1].delivered, [(1, false)]);

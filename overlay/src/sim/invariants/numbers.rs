@@ -38,9 +38,9 @@ impl Seen {
 /// Who signed two messages with one number.
 pub(super) fn accused(action: &Action) -> Option<(Accusation, PeerId)> {
     match action {
-        Action::Emit(Event::Equivocation { proof }) => PeerId::from_bytes(&proof[0].value.author)
-            .ok()
-            .map(|peer| (Accusation::Equivocated, peer)),
+        Action::Emit(Event::Equivocation { evidence }) => {
+            Some((Accusation::Equivocated, evidence.author()))
+        }
         _ => None,
     }
 }

@@ -56,6 +56,8 @@ impl Disk {
             Row::RecordVersion { version } => {
                 disk.record_version = disk.record_version.max(version);
             }
+            // Nothing of it comes back into the core.
+            Row::Evidence { .. } => {}
             Row::Peer(_) if !self.keep_peers => {}
             Row::Peer(PeerRow::Archived(entry)) => {
                 disk.archive.retain(|other| other.peer != entry.peer);
