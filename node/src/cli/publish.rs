@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use data_encoding::BASE64;
+use hyper::StatusCode;
 use overlay::messages::MAX_PAYLOAD;
 use serde::Deserialize;
 use tokio::sync::mpsc;
@@ -69,6 +70,8 @@ enum Outcome {
 impl Publish {
     pub(super) fn run(self) -> Result<()> {
         let client = Client::find(&self.data_dir.data_dir)?;
+        let place =
+            (self.file.as_ref()).map_or_else(String::new, |it| format!("{}: ", it.display()));
         let payload = match (self.file, self.text) {
             (Some(path), _) => read_file(&path)?,
             (None, Some(text)) if text == "-" => {
@@ -76,7 +79,7 @@ impl Publish {
             }
             (None, text) => text.unwrap_or_default().into_bytes(),
         };
-        block_on(publish_one(&client, &self.topic, payload))
+        block_on(publish_one(&client, &self.topic, payload, &place))
     }
 }
 
@@ -95,13 +98,19 @@ fn read_file(path: &PathBuf) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Publishes one payload and prints its id.
-async fn publish_one(client: &Client, topic: &Topic, payload: Vec<u8>) -> Result<()> {
+/// Publishes one payload and prints its id; `place` names it in an error.
+async fn publish_one(client: &Client, topic: &Topic, payload: Vec<u8>, place: &str) -> Result<()> {
     let path = topic_path(topic.as_str());
     let (status, body) = client.post_bytes(&path, payload).await?;
+    let remedy = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            "; cut it into pieces, or raise `limits.max_payload` at every node of the network"
+        }
+        _ => "",
+    };
     match serde_json::from_slice(&body) {
         Ok(Outcome::Published(view)) => out::lines(&[view.id]),
-        Ok(Outcome::Refused { error }) => bail!(error),
+        Ok(Outcome::Refused { error }) => bail!("{place}{error}{remedy}"),
         Err(_) => bail!("the node gave an answer that this program does not understand ({status})"),
     }
 }
