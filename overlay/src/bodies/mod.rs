@@ -123,9 +123,11 @@ pub struct Config {
     pub stored_burst: u64,
     /// and each second (8 MiB).
     pub stored_rate: u64,
-    /// Bytes of chunks nobody asked for that a link may send at once (4 MiB: what is under way when a subscription is taken back),
+    /// Bytes of chunks nobody asked for that a link may send at once (64 MiB: each subscription
+    /// that is taken back leaves up to a window of the transport under way, and an honest neighbor must not be closed for it),
     pub unasked_burst: u64,
-    /// and each second (256 KiB); beyond it the link is closed as a flood.
+    /// and each second (4 MiB); beyond it the link is closed as a flood. What is dropped costs nothing but the line, which the driver
+    /// bounds.
     pub unasked_rate: u64,
 }
 
@@ -147,8 +149,8 @@ impl Default for Config {
             serve_rate: 64 * 1024,
             stored_burst: 32 * MIB as u64,
             stored_rate: 8 * MIB as u64,
-            unasked_burst: 4 * MIB as u64,
-            unasked_rate: 256 * 1024,
+            unasked_burst: 64 * MIB as u64,
+            unasked_rate: 4 * MIB as u64,
         }
     }
 }
