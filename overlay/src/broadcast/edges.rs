@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::recent::RecentTable;
 use super::slots::Slot;
-use crate::collections::TokenBucket;
+use crate::collections::Budget;
 use crate::input::Lane;
 use crate::wire::{ShortId, short_id};
 
@@ -84,8 +84,7 @@ pub(super) struct Edge {
     pub(super) kept: Fading,
     /// Announcements not honoured, pushes that failed.
     pub(super) broken: Fading,
-    earned: u64,
-    floor: TokenBucket,
+    budget: Budget,
     index: BTreeMap<ShortId, u64>,
     indexed: u64,
 }
@@ -115,8 +114,7 @@ impl Edge {
             prune_again: now,
             kept: Fading::new(now),
             broken: Fading::new(now),
-            earned: 0,
-            floor: TokenBucket::new(serve_burst, serve_rate, now),
+            budget: Budget::new(serve_burst, serve_rate, EARNED_MAX, now),
             index: BTreeMap::new(),
             indexed: 0,
         }
@@ -139,18 +137,13 @@ impl Edge {
     /// It delivered a whole message of `len` bytes.
     pub(super) fn delivered(&mut self, len: usize, now: Instant) {
         self.active = now;
-        self.earned = self.earned.saturating_add(2 * len as u64).min(EARNED_MAX);
+        self.budget.earn(2 * len as u64);
     }
 
     /// Pays for serving `len` bytes that the peer asked for: from what it earned by delivering (twice as much), else from the
     /// floor that every link has.
     pub(super) fn pay(&mut self, len: usize, now: Instant) -> bool {
-        let price = len as u64;
-        if let Some(rest) = self.earned.checked_sub(price) {
-            self.earned = rest;
-            return true;
-        }
-        self.floor.take(price, now)
+        self.budget.pay(len as u64, now)
     }
 
     /// The number of the message that the peer calls `short`. The index under the peer's key is made when the peer first asks,

@@ -264,6 +264,7 @@ impl Broadcast {
                 Some(state) => {
                     state.out_pruned.remove(edge.slot);
                     state.out_grafted.insert(edge.slot);
+                    state.out_follow.insert(edge.slot);
                 }
                 None => cx.stats.broadcast.unknown_author += 1,
             },
@@ -283,6 +284,7 @@ impl Broadcast {
                 Some(state) => {
                     state.out_pruned.insert(edge.slot);
                     state.out_grafted.remove(edge.slot);
+                    state.out_follow.remove(edge.slot);
                 }
                 None => cx.stats.broadcast.unknown_author += 1,
             },

@@ -133,6 +133,7 @@ impl Fixture {
             author: peer(author),
             published_unix_ms: self.bench.now.unix_ms,
             frame: frame(),
+            body_len: None,
             from: from.map(LinkId),
             repaired,
         };
@@ -465,6 +466,7 @@ fn messages_of_others_go_to_who_asked_and_are_announced_to_the_rest() {
         author: peer(51),
         published_unix_ms: it.bench.now.unix_ms,
         frame: frame(),
+        body_len: None,
         from: None,
         repaired: true,
     };
