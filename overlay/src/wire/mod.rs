@@ -2,6 +2,8 @@
 
 mod bounded;
 mod codec;
+#[cfg(feature = "sim")]
+mod glance;
 mod gossip;
 mod header;
 mod message;
@@ -13,6 +15,8 @@ pub mod tag;
 
 pub use bounded::Bounded;
 pub use codec::{DecodeError, decode, encode, tag_of};
+#[cfg(feature = "sim")]
+pub(crate) use glance::{author_of, glance};
 pub use header::{MessageHeader, body_of};
 pub use message::*;
 pub use record::{PeerRecord, RECORD_AHEAD_S, RECORD_REISSUE_S, RECORD_VALID_S, WireAddr};
