@@ -150,6 +150,7 @@ fn check_length(name: &str, text: &str) -> Option<String> {
 }
 
 /// Files that are over the limit, and how long each may be: these numbers only fall.
+const LONGER: [(&str, usize); 0] = [];
 
 fn limit_of(name: &str) -> usize {
     LONGER

@@ -366,6 +366,42 @@ async fn validators_decide_and_own_payloads_are_validated_too() {
     assert!(asked.load(Ordering::Relaxed) >= 3);
 }
 
+/// What a neighbor passes on although it is invalid costs it the link; what is merely unwanted costs nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rejected_message_costs_the_link_and_an_ignored_one_does_not() {
+    let a = spawn(builder()).await;
+    let judge = |_: &vouchsafe::MessageHeader, entries: &[Bytes]| match &entries[0][..] {
+        b"invalid" => Verdict::Reject,
+        b"unwanted" => Verdict::Ignore,
+        _ => Verdict::Accept,
+    };
+    let topic = "judged".parse::<vouchsafe::Topic>().unwrap();
+    let b = spawn(builder().validator(topic.clone(), judge).seed(seed(&a))).await;
+    let (a, b) = (a.handle(), b.handle());
+    neighbors(&b, 1).await;
+    let mut events = b.events();
+    let mut log = b.subscribe(&topic, From::Now).await.unwrap();
+    for text in ["unwanted", "good"] {
+        a.publish(&topic, text).await.unwrap();
+    }
+    assert_eq!(payloads(&mut log, 1).await, ["good"]);
+    let stats = b.stats().await.unwrap().core;
+    assert_eq!((stats.messages.ignored, stats.messages.rejected), (1, 0));
+    a.publish(&topic, "invalid").await.unwrap();
+    let code = within("the end of the link", async {
+        loop {
+            match events.next().await {
+                Some(NodeEvent::NeighborDown { peer, code }) if peer == a.id() => return code,
+                Some(_) => {}
+                None => panic!("stopped"),
+            }
+        }
+    });
+    let invalid = overlay::neighbors::Code::Invalid.to_u16();
+    assert_eq!(code.await, u32::from(invalid));
+    assert_eq!(b.stats().await.unwrap().core.messages.rejected, 1);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_with_the_same_directory_keeps_identity_log_and_order() {
     let dir = tempfile::tempdir().unwrap();

@@ -470,7 +470,9 @@ impl Parts {
             self.repair
                 .on_hole(hole, &self.messages, self.neighbors.links(), cx);
         }
-        for (link, code) in self.broadcast.take_faults() {
+        let rejected = self.messages.take_rejected().into_iter();
+        let faults = self.broadcast.take_faults().into_iter();
+        for (link, code) in faults.chain(rejected.map(|link| (link, Code::Invalid))) {
             if let Some(peer) = self.neighbors.links().get(link).map(|link| link.peer) {
                 self.fault(link, &peer, code, cx);
             }

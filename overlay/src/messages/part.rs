@@ -14,7 +14,7 @@ use super::reserve::Reservation;
 use super::verdicts::Verdicts;
 use crate::action::{Delivery, Event, Row};
 use crate::cx::Cx;
-use crate::input::{Now, Token, Verdict};
+use crate::input::{LinkId, Now, Token, Verdict};
 use crate::messages::{Accepted, Arrival, Config, ROW_OVERHEAD, StoredMessage, point_of};
 use crate::wire::{MessageHeader, Point};
 
@@ -41,6 +41,8 @@ pub struct Messages {
     pub(super) accepted: Vec<Accepted>,
     /// At most one for each message that waits.
     pub(super) holes: Vec<Hole>,
+    /// Links that brought what the application rejects, since the last look.
+    pub(super) rejected: Vec<LinkId>,
     pub(super) proofs: BTreeMap<Token, Verified<MessageHeader>>,
     /// First own sequence number of this run.
     pub(super) first_seq: u64,
@@ -111,6 +113,7 @@ impl Messages {
                     cx.stats.messages.ignored += 1;
                 } else {
                     cx.stats.messages.rejected += 1;
+                    self.rejected.extend(arrival.from.map(|(link, _)| link));
                 }
                 self.drop_decided(arrival, cx);
             }
@@ -343,6 +346,11 @@ impl Messages {
     /// Messages accepted since the last call, to be passed on by `broadcast`.
     pub fn take_accepted(&mut self) -> Vec<Accepted> {
         std::mem::take(&mut self.accepted)
+    }
+
+    /// Links that brought a message that the application rejects, since the last call: whoever passes one on should have asked too.
+    pub fn take_rejected(&mut self) -> Vec<LinkId> {
+        std::mem::take(&mut self.rejected)
     }
 
     /// Holes noticed since the last call, for `repair` to look into.

@@ -73,6 +73,7 @@ impl Messages {
             accepted: Vec::new(),
             proofs: BTreeMap::new(),
             holes: Vec::new(),
+            rejected: Vec::new(),
             first_seq,
             started: now,
             cloned: false,

@@ -406,9 +406,12 @@ fn a_validated_message_waits_for_its_verdict() {
     assert!(matches!(admission, Admission::Duplicate(_)));
     // Ignored and rejected ones are decided, and leave no hole.
     node.verdict(questions[2], Verdict::Accept);
+    assert_eq!(node.messages.take_rejected(), []);
     node.verdict(questions[1], Verdict::Reject);
+    assert_eq!(node.messages.take_rejected(), [LinkId(9)]);
     assert!(node.deliveries().is_empty(), "3 waits for 1, as 2 does");
     node.verdict(questions[0], Verdict::Ignore);
+    assert_eq!(node.messages.take_rejected(), [], "costs nothing");
     assert_eq!(node.delivered_seqs(), [(3, false)]);
     assert_eq!(node.messages.take_accepted().len(), 1);
     assert_eq!(node.messages.decided().len(), 3);

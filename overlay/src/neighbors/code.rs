@@ -59,4 +59,6 @@ codes! {
     BadRecord = 17, "the peer's record is not valid";
     /// The node is shutting down and takes nobody.
     Leaving = 18, "the peer is shutting down";
+    /// It passed on a message that the application rejects.
+    Invalid = 19, "the peer passed on a message that is not valid";
 }

@@ -16,6 +16,7 @@ const fn is_sound(code: Code) -> bool {
         | Code::Malformed
         | Code::Protocol
         | Code::BadSignature
+        | Code::Invalid
         | Code::BadRecord
         | Code::Flood
         | Code::Stalled
