@@ -381,7 +381,9 @@ impl Parts {
             Message::Ping(nonce) => neighbors.on_ping(id, nonce, cx),
             Message::Pong(nonce) => neighbors.on_pong(id, nonce, cx),
             Message::NeighborRequest => neighbors.on_neighbor_request(id, book, cx),
-            Message::NeighborReply(refused) => neighbors.on_neighbor_reply(id, refused, cx)?,
+            Message::NeighborReply(refused) => {
+                neighbors.on_neighbor_reply(id, refused, book, cx)?
+            }
             Message::ExchangeRequest(request) => {
                 let own = neighbors.own().record();
                 sampling.on_request(id, *request, own, book, neighbors.links(), cx)?;

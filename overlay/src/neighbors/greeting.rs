@@ -14,7 +14,7 @@ use super::{Change, Code, Link, Neighbors, Phase};
 use crate::conduct::Conduct;
 use crate::cx::Cx;
 use crate::input::{DialId, Lane, LinkId};
-use crate::peers::{Book, DialPurpose, Dialing};
+use crate::peers::{Book, Dialing};
 use crate::wire::{
     Accept, Hello, Message, PeerRecord, Purpose, Refuse, RetryAfter, VERSION, WireAddr,
 };
@@ -327,7 +327,7 @@ impl Neighbors {
             dial,
         });
         if accept.purpose == Purpose::Neighbor && !self.links.is_neighbor(&peer) {
-            if self.has_room_outbound(dial.map(|(_, purpose)| purpose), cx) {
+            if self.has_room_outbound(&peer, cx) {
                 self.neighbor_up(id, cx);
             } else {
                 // Others were dialled in its stead when it was slow to answer. It counts us as a neighbor, so a visit would not do.
@@ -340,10 +340,10 @@ impl Neighbors {
         Ok(())
     }
 
-    /// Whether a dial for this purpose may still end in an outbound neighbor. Those who are to be kept whatever happens always may.
-    fn has_room_outbound(&self, purpose: Option<DialPurpose>, cx: &Cx<'_>) -> bool {
-        purpose != Some(DialPurpose::Neighbor)
-            || self.links.outbound_neighbors() < cx.config.neighbors.outbound
+    /// Whether a peer that we dialled may still become an outbound neighbor. Those who are to be kept whatever happens always may.
+    fn has_room_outbound(&self, peer: &PeerId, cx: &Cx<'_>) -> bool {
+        self.links.outbound_neighbors() < cx.config.neighbors.outbound
+            || cx.config.persistent.iter().any(|seed| seed.peer == *peer)
     }
 
     /// The acceptor's no: the peer is left alone for as long as it asks (at most [`RetryAfter::LONGEST`]), and for our own back-off
@@ -401,9 +401,11 @@ impl Neighbors {
         };
         let (peer, addr) = (link.peer, link.addr);
         let crossing = self.requests.contains_key(&id);
+        let room = !link.outbound || self.has_room_outbound(&peer, cx);
         let granted = link.is_neighbor()
-            || crossing
-            || (!self.leaving
+            || (room && crossing)
+            || (room
+                && !self.leaving
                 && self.grant(id, &peer, addr, Purpose::Neighbor, book, cx) == Purpose::Neighbor);
         let code = (!granted).then_some(Code::Full.to_u16());
         cx.send(id, Lane::Control, &Message::NeighborReply(code));
@@ -417,6 +419,7 @@ impl Neighbors {
         &mut self,
         id: LinkId,
         refused: Option<u16>,
+        book: &mut Book,
         cx: &mut Cx<'_>,
     ) -> Result<(), Code> {
         if self.requests.remove(&id).is_none() {
@@ -425,12 +428,20 @@ impl Neighbors {
         let Some(link) = self.links.get(id).filter(|link| link.is_open()) else {
             return Ok(());
         };
-        let peer = link.peer;
+        let (peer, outbound) = (link.peer, link.outbound);
         if refused.is_some() {
             cx.stats.neighbors.dials_refused += 1;
             self.upkeep.refused(&peer, cx);
-        } else if !self.links.is_neighbor(&peer) {
+            return Ok(());
+        }
+        if self.links.is_neighbor(&peer) {
+            return Ok(());
+        }
+        if !outbound || self.has_room_outbound(&peer, cx) {
             self.neighbor_up(id, cx);
+        } else {
+            // Others have taken the room since we asked; the peer counts us as a neighbor from now on.
+            self.close(id, Code::Rotated, book, cx);
         }
         Ok(())
     }

@@ -88,7 +88,7 @@ impl Side {
                 self.neighbors.on_neighbor_request(id, book, cx);
                 Ok(())
             }
-            Message::NeighborReply(code) => self.neighbors.on_neighbor_reply(id, *code, cx),
+            Message::NeighborReply(code) => self.neighbors.on_neighbor_reply(id, *code, book, cx),
             Message::Ping(nonce) => {
                 self.neighbors.on_ping(id, *nonce, cx);
                 Ok(())
@@ -805,4 +805,35 @@ fn a_ping_measures_and_an_unasked_pong_changes_nothing() {
         "an answer nobody asked for"
     );
     assert_eq!(identity(2).id(), peer(2));
+}
+
+#[test]
+fn who_is_slow_to_answer_is_not_waited_for_and_finds_the_outbound_pool_full() {
+    let mut me = side(1, |config| config.neighbors.outbound = 1);
+    for n in 2..8 {
+        let at = addr(127, 0, 2, u8::try_from(n).expect("few"));
+        let marks = me.book.marks(peer(n).as_bytes(), at);
+        me.sampling.plant_member(peer(n), at, &marks);
+    }
+    me.tick(Duration::ZERO);
+    let mut dials = me.dials();
+    assert_eq!(dials.len(), 1);
+    me.tick(Duration::from_millis(900));
+    assert_eq!(me.dials(), [], "it may still answer");
+    for second in 1..10 {
+        me.tick(Duration::from_millis(1_001));
+        let more = me.dials();
+        // Two that may be dead, and one that may not.
+        assert_eq!(more.len(), usize::from(second < 3), "{second}");
+        dials.extend(more);
+    }
+    for (link, (dial, peer_id)) in (1..).zip(&dials) {
+        let n = (2..8).find(|n| peer(*n) == *peer_id).expect("a member");
+        let at = addr(127, 0, 2, u8::try_from(n).expect("few"));
+        me.connected(link, n, at, Some(*dial));
+        me.receive(link, &accept(n, Purpose::Neighbor, 0, addr(127, 0, 2, 1)))
+            .expect("asked for");
+    }
+    assert_eq!(me.neighbors_now(), [1]);
+    assert_eq!(me.out().1, [(2, Code::Rotated), (3, Code::Rotated)]);
 }

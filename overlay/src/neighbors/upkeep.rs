@@ -223,10 +223,8 @@ impl Neighbors {
             let taken = self.links.neighbors().count() + coming;
             want = want.min((config.outbound + config.inbound).saturating_sub(taken));
         }
-        if hopeful > 0 {
-            // By then they may have become doubtful.
-            self.upkeep.wake_at(now + DOUBTFUL);
-        }
+        // By then what is under way, or begins now, may have become doubtful.
+        self.upkeep.wake_at(now + DOUBTFUL);
         if want == 0 {
             return;
         }
