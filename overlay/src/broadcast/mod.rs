@@ -14,6 +14,7 @@
 //!   which is told who has what. Once it is whole, neighbors are told (`Have`) that may lack it.
 //! * A full lane makes the message *owed*: it goes out when there is room, unless the peer has shown to have it by then.
 
+mod announcers;
 mod authors;
 mod copies;
 mod edges;
@@ -36,6 +37,7 @@ use crate::cx::Cx;
 use crate::input::{Lane, LinkId};
 use crate::messages::Arrival;
 use crate::neighbors::{Change, Code, Links};
+use crate::rules::Rule;
 use crate::wire::{Announce, Bounded, Graft, MAX_ANNOUNCE, Message, ShortId, short_id};
 
 use authors::Authors;
@@ -141,7 +143,8 @@ pub struct Config {
     pub missing: usize,
     /// Of those, at most this many from one link.
     pub missing_per_link: usize,
-    /// Announcers remembered for one id.
+    /// Announcers remembered for one id, of which half are links that we dialled, as far as there are such: so many that those who announce
+    /// first and never deliver do not take all places.
     pub announcers: usize,
     /// Messages owed to one link on each lane while the lane is full.
     pub owed: usize,
@@ -181,7 +184,7 @@ impl Default for Config {
             recent: 8192,
             missing: 16_384,
             missing_per_link: 4096,
-            announcers: 8,
+            announcers: 24,
             owed: 4096,
             pending: 4096,
             announce_every: Duration::from_millis(25),
@@ -285,8 +288,11 @@ impl Broadcast {
                 }
                 continue;
             }
+            if !cx.rules.hold(Rule::AskMissing) {
+                continue;
+            }
             let missing = &mut self.missing;
-            match missing.heard(*short, edge.slot, rtt, share, now, config) {
+            match missing.heard(*short, edge.slot, edge.outbound, rtt, share, now, config) {
                 Heard::New => counters.missing += 1,
                 Heard::More => {}
                 Heard::Full => counters.missing_full += 1,
@@ -365,12 +371,14 @@ impl Broadcast {
     fn ask(&mut self, links: &Links, cx: &mut Cx<'_>) {
         let now = cx.now.mono;
         let (edges, slots) = (&self.edges, &self.slots);
+        let rules = cx.rules;
         let standing = |slot: Slot| {
             let link = slots.link(slot)?;
             let edge = edges.get(&link)?;
             Some(Standing {
                 rtt: links.get(link)?.rtt,
-                demoted: edge.demoted(now),
+                demoted: edge.demoted(now, rules),
+                gave: edge.gave || !rules.hold(Rule::KeptPromises),
                 active: edge.active,
             })
         };

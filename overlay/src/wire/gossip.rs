@@ -14,8 +14,8 @@ use crate::messages::{MAX_ENTRIES, MAX_INLINE, Topic};
 /// What travels, borrowed from the frame.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Layout<'a> {
-    author: [u8; 32],
-    seq: u64,
+    pub(super) author: [u8; 32],
+    pub(super) seq: u64,
     /// `seq - prev_seq`, from 1 to `seq`: one pair of numbers for each valid header, one header for each valid pair.
     back: u64,
     published_unix_ms: u64,
@@ -24,6 +24,14 @@ pub(super) struct Layout<'a> {
     signature: [u8; 64],
     #[serde(borrow)]
     entries: Bounded<Slice<'a>, MAX_ENTRIES>,
+}
+
+#[cfg(feature = "sim")]
+impl Layout<'_> {
+    /// Bytes of all entries.
+    pub(super) fn payload_len(&self) -> usize {
+        self.entries.iter().map(|entry| entry.0.len()).sum()
+    }
 }
 
 /// A byte string of the frame: its length, then its bytes.

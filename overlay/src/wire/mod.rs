@@ -3,6 +3,8 @@
 mod body;
 mod bounded;
 mod codec;
+#[cfg(feature = "sim")]
+mod glance;
 mod gossip;
 mod header;
 mod message;
@@ -15,6 +17,8 @@ pub mod tag;
 pub use body::head_for;
 pub use bounded::Bounded;
 pub use codec::{DecodeError, decode, encode, tag_of};
+#[cfg(feature = "sim")]
+pub(crate) use glance::{author_of, glance};
 pub use header::{MessageHeader, body_bytes, body_of, entries_of};
 pub use message::*;
 pub use record::{PeerRecord, RECORD_AHEAD_S, RECORD_REISSUE_S, RECORD_VALID_S, WireAddr};

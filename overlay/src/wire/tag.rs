@@ -88,6 +88,12 @@ const HEADER: usize = 32 + VAR64 + VAR64 + VAR64 + (1 + MAX_TOPIC) + 64;
 /// The longest content of a range, but for the ids themselves.
 const CONTENT: usize = 1 + VAR32 + 16;
 
+/// Whether a frame with this tag spreads messages or repairs logs; all others are about membership. Tags from here up are kept for it.
+#[cfg(feature = "sim")]
+pub(crate) const fn is_dissemination(tag: u8) -> bool {
+    tag >= GOSSIP
+}
+
 /// Longest frame with this tag, bytes (version and tag included): exactly what the largest valid message takes, but for
 /// gossip, heads, wants and reconciliation, where it is a few bytes more. An unknown tag may take [`MAX_FRAME`].
 #[must_use]

@@ -362,6 +362,8 @@ mod tests {
             Adversary::AddressPoison => Some("address-poison"),
             Adversary::Invent => Some("invent"),
             Adversary::Refuse => Some("refuse"),
+            // Those on messages break rules of the node itself: see tests/rules.rs.
+            Adversary::Silent | Adversary::Bait | Adversary::Leech => None,
         };
         for attack in &attacks {
             let own = named(attack.world.adversary);
