@@ -7,7 +7,7 @@ use super::Wrong;
 use super::description::Description;
 
 /// In the order of the table of results.
-const BUILT_IN: [(&str, &str); 16] = [
+const BUILT_IN: [(&str, &str); 17] = [
     ("uniformity", include_str!("scenarios/uniformity.toml")),
     ("skewed", include_str!("scenarios/skewed.toml")),
     ("nat", include_str!("scenarios/nat.toml")),
@@ -28,6 +28,10 @@ const BUILT_IN: [(&str, &str); 16] = [
     (
         "dissemination",
         include_str!("scenarios/dissemination.toml"),
+    ),
+    (
+        "dissemination-large",
+        include_str!("scenarios/dissemination-large.toml"),
     ),
     (
         "dissemination-lan",
@@ -109,6 +113,7 @@ mod tests {
                 "size-estimate",
                 "flash-join",
                 "dissemination",
+                "dissemination-large",
                 "dissemination-lan"
             ]
         );

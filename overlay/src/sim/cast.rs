@@ -161,6 +161,7 @@ impl<'a> Cast<'a> {
         set(scenario.archive, &mut config.peers.archive);
         set(scenario.outbound, &mut config.neighbors.outbound);
         set(scenario.inbound, &mut config.neighbors.inbound);
+        set(scenario.inline, &mut config.messages.inline);
         config
     }
 

@@ -119,6 +119,8 @@ pub struct Scenario {
     pub outbound: usize,
     /// Most inbound neighbors.
     pub inbound: usize,
+    /// Longest body that travels in one frame with its header, bytes.
+    pub inline: usize,
     /// Rules that honest nodes do without, to see what each is for; in a file or on a command line one name will do for a list.
     #[serde(deserialize_with = "rules::one_or_more")]
     pub without: Vec<Rule>,
@@ -333,6 +335,7 @@ impl Default for Scenario {
             archive: 0,
             outbound: 0,
             inbound: 0,
+            inline: 0,
             without: Vec::new(),
             bars: Vec::new(),
         }

@@ -110,6 +110,19 @@ pub(super) struct ChunkLayout<'a> {
     bytes: Slice<'a>,
 }
 
+#[cfg(feature = "sim")]
+impl ChunkLayout<'_> {
+    /// Which message's.
+    pub(super) const fn id(&self) -> &[u8; 32] {
+        &self.id
+    }
+
+    /// Bytes of the chunk.
+    pub(super) const fn len(&self) -> usize {
+        self.bytes.0.len()
+    }
+}
+
 impl<'a> From<&'a Chunk> for ChunkLayout<'a> {
     fn from(chunk: &'a Chunk) -> Self {
         Self {

@@ -18,7 +18,7 @@ pub use body::head_for;
 pub use bounded::Bounded;
 pub use codec::{DecodeError, decode, encode, tag_of};
 #[cfg(feature = "sim")]
-pub(crate) use glance::{author_of, glance};
+pub(crate) use glance::{Glance, Name, author_of, chunk_name, glance, id_of};
 pub use header::{MessageHeader, body_bytes, body_of, entries_of};
 pub use message::*;
 pub use record::{PeerRecord, RECORD_AHEAD_S, RECORD_REISSUE_S, RECORD_VALID_S, WireAddr};

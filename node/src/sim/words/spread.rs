@@ -4,7 +4,7 @@ use super::Entry;
 use super::Unit::{Fraction, Milliseconds, Number, Ratio};
 
 /// In the order of tables.
-pub(super) const SPREAD: [Entry; 26] = [
+pub(super) const SPREAD: [Entry; 27] = [
     (
         "coverage",
         "Coverage",
@@ -42,6 +42,12 @@ pub(super) const SPREAD: [Entry; 26] = [
         "The same with what QUIC, UDP and IP add to each frame, acknowledgements included, by the simulator's measured prices.",
     ),
     (
+        "head_ratio",
+        "Headers",
+        Ratio,
+        "The part of the bytes for each byte that is headers of large messages, which travel before their bodies.",
+    ),
+    (
         "announce_ratio",
         "Announcements",
         Ratio,
@@ -49,9 +55,9 @@ pub(super) const SPREAD: [Entry; 26] = [
     ),
     (
         "control_ratio",
-        "Grafts and prunes",
+        "Asking and declining",
         Ratio,
-        "The part of the bytes for each byte that is grafts and prunes.",
+        "The part of the bytes for each byte that is grafts and prunes, and, of bodies of large messages, who has one, wants one, wants none any more.",
     ),
     (
         "repair_ratio",

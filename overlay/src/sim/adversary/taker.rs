@@ -11,7 +11,10 @@ use crate::input::{Input, Lane, LinkId, Now};
 use crate::overlay::Overlay;
 use crate::sim::scenario::Adversary;
 use crate::sim::world::{Actor, Known, Player};
-use crate::wire::{self, Announce, Bounded, Branch, Graft, Message, glance, short_id, tag};
+use crate::wire::{
+    self, Announce, Bounded, Branch, Glance, Graft, Have, Message, Want, glance, id_of, short_id,
+    tag,
+};
 
 /// The latest messages that one remembers to have announced.
 const SEEN: usize = 16_384;
@@ -65,7 +68,10 @@ impl Taker {
     const fn keeps_in(&self, tag: u8) -> bool {
         match self.attack {
             Adversary::Silent | Adversary::Bait => {
-                let asks = matches!(tag, tag::GRAFT | tag::PRUNE | tag::RECONCILE | tag::FETCH);
+                let asks = matches!(
+                    tag,
+                    tag::GRAFT | tag::PRUNE | tag::WANT | tag::CANCEL | tag::RECONCILE | tag::FETCH
+                );
                 tag::is_dissemination(tag) && !asks
             }
             _ => tag::is_dissemination(tag),
@@ -129,24 +135,42 @@ impl Taker {
         });
     }
 
+    /// Asks a neighbor for all that it has just told of: each message, and each body, is asked of everybody who has it.
+    fn take_everything(&mut self, link: LinkId, bytes: &bytes::Bytes) {
+        let asks = |tag: &u8| matches!(*tag, tag::ANNOUNCE | tag::HAVE | tag::HEAD);
+        if !bytes.get(1).is_some_and(asks) {
+            return;
+        }
+        let asked = match wire::decode(bytes) {
+            Ok(Message::Announce(Announce { ids }) | Message::Have(Have { ids })) => {
+                Message::Graft(Graft {
+                    branch: None,
+                    ids,
+                    once: false,
+                })
+            }
+            Ok(Message::Head(head)) if !head.follows => Message::Want(Want {
+                id: head.signed.value.id(&self.network).to_bytes(),
+                from: 0,
+                to: u16::try_from(head.manifest.len()).unwrap_or(u16::MAX),
+            }),
+            _ => return,
+        };
+        self.say(link, &asked);
+    }
+
     /// A neighbor sent something about messages.
     fn heard(&mut self, link: LinkId, bytes: &bytes::Bytes) {
-        if self.attack == Adversary::Leech && bytes.get(1) == Some(&tag::ANNOUNCE) {
-            // Everything from everybody: each id is asked of each that has it.
-            if let Ok(Message::Announce(announce)) = wire::decode(bytes) {
-                let graft = Graft {
-                    branch: None,
-                    ids: announce.ids,
-                    once: false,
-                };
-                self.say(link, &Message::Graft(graft));
-            }
+        if self.attack == Adversary::Leech {
+            self.take_everything(link, bytes);
         }
         if self.attack != Adversary::Bait {
             return;
         }
-        let Some(name) = glance(bytes).map(|it| (it.author, it.seq)) else {
-            return;
+        let (name, large) = match glance(bytes) {
+            Some(Glance::Whole { name, .. }) => (name, false),
+            Some(Glance::Head { name }) => (name, true),
+            Some(Glance::Chunk { .. }) | None => return,
         };
         if !self.seen.insert(name) {
             return;
@@ -157,20 +181,23 @@ impl Taker {
         {
             self.seen.remove(&oldest);
         }
-        let Ok(Message::Gossip(gossip)) = wire::decode(bytes) else {
+        let Some(id) = id_of(bytes, &self.network) else {
             return;
         };
-        let id = gossip.signed.value.id(&self.network);
         let links = self.core.rooms().links.neighbors();
         let keys: Vec<(LinkId, [u8; 16])> = links
             .filter(|(other, _)| *other != link)
             .map(|(other, row)| (other, row.announce_key))
             .collect();
         for (other, key) in keys {
-            let announce = Announce {
-                ids: Bounded::truncated(vec![short_id(&key, &id)]),
+            let ids = Bounded::truncated(vec![short_id(&key, &id)]);
+            // That the body is there too is the better bait.
+            let message = if large {
+                Message::Have(Have { ids })
+            } else {
+                Message::Announce(Announce { ids })
             };
-            self.say(other, &Message::Announce(announce));
+            self.say(other, &message);
         }
     }
 }

@@ -4,7 +4,7 @@ use rand::RngExt as _;
 use rand::seq::SliceRandom as _;
 use serde::{Deserialize, Serialize};
 
-use crate::messages::MAX_PAYLOAD;
+use crate::messages::{DEFAULT_MAX_PAYLOAD, MAX_INLINE};
 use crate::sim::scenario::{Adversary, Player, Scenario, ScenarioError};
 use crate::sim::world::Time;
 use crate::sim::world::streams::{Purpose, WORLD, stream};
@@ -68,7 +68,7 @@ impl Plan {
             warming(scenario),
             warming_s(scenario),
         );
-        let count = (scenario.rate * scenario.publish_for_s).round() as usize;
+        let count = measured_count(scenario);
         let window = times(measured, count, scenario.publish_for_s);
         let mut draw = |number: usize| match scenario.authors {
             Authors::Warm => nodes[number % scenario.author_count],
@@ -98,6 +98,11 @@ fn warming(scenario: &Scenario) -> usize {
     }
 }
 
+/// Messages that are measured.
+fn measured_count(scenario: &Scenario) -> usize {
+    (scenario.rate * scenario.publish_for_s).round() as usize
+}
+
 fn warming_s(scenario: &Scenario) -> f64 {
     warming(scenario) as f64 / scenario.rate
 }
@@ -116,6 +121,10 @@ fn measured_from_s(scenario: &Scenario) -> f64 {
 pub(in crate::sim) fn check(scenario: &Scenario) -> Result<(), ScenarioError> {
     let wrong = |key, problem: String| Err(ScenarioError { key, problem });
     let attack = scenario.adversary.is_on_messages();
+    if scenario.inline > MAX_INLINE {
+        let problem = format!("0 to {MAX_INLINE} bytes, what fits a frame with the header");
+        return wrong("inline", problem);
+    }
     if scenario.payload == 0 {
         if attack {
             let problem = "this adversary attacks messages: set payload to their bytes".to_owned();
@@ -123,8 +132,9 @@ pub(in crate::sim) fn check(scenario: &Scenario) -> Result<(), ScenarioError> {
         }
         return Ok(());
     }
-    if scenario.payload > MAX_PAYLOAD {
-        let problem = format!("0 to {MAX_PAYLOAD} bytes, the most that a node publishes at once");
+    if scenario.payload > DEFAULT_MAX_PAYLOAD {
+        let problem =
+            format!("0 to {DEFAULT_MAX_PAYLOAD} bytes, the most that a node publishes at once");
         return wrong("payload", problem);
     }
     if scenario.player != Player::Overlay {
@@ -169,6 +179,17 @@ pub(in crate::sim) fn check(scenario: &Scenario) -> Result<(), ScenarioError> {
     Ok(())
 }
 
+impl Scenario {
+    /// Messages that a run publishes, the warm-up included.
+    #[must_use]
+    pub fn messages(&self) -> usize {
+        match self.payload {
+            0 => 0,
+            _ => warming(self) + measured_count(self),
+        }
+    }
+}
+
 impl Adversary {
     /// Whether it attacks the spreading of messages and keeps to the rules of membership.
     #[must_use]
@@ -209,6 +230,8 @@ mod tests {
         assert_eq!(check(&scenario()), Ok(()));
         let plan = Plan::new(&scenario(), 1);
         assert_eq!(plan.messages.len(), 40 + 30);
+        assert_eq!(scenario().messages(), 40 + 30);
+        assert_eq!(Scenario::default().messages(), 0);
         assert_eq!(plan.measured_from, Time::from_seconds(5.0 + 4.0 + SETTLE_S));
         let (warm, measured): (Vec<&Planned>, Vec<&Planned>) = plan
             .messages
@@ -242,10 +265,12 @@ mod tests {
 
     #[test]
     fn what_is_out_of_range_is_named_with_what_would_do() {
-        let text = wrong(|it| it.payload = MAX_PAYLOAD + 1);
+        let text = wrong(|it| it.payload = DEFAULT_MAX_PAYLOAD + 1);
         assert_eq!(
             text,
-            format!("payload: 0 to {MAX_PAYLOAD} bytes, the most that a node publishes at once")
+            format!(
+                "payload: 0 to {DEFAULT_MAX_PAYLOAD} bytes, the most that a node publishes at once"
+            )
         );
         let text = wrong(|it| it.duration_s = 24.0);
         assert_eq!(
@@ -266,6 +291,7 @@ mod tests {
             it.adversary = Adversary::Bait;
         });
         assert!(text.starts_with("adversary: "), "{text}");
+        assert!(wrong(|it| it.inline = MAX_INLINE + 1).starts_with("inline: 0 to 49152"));
         assert!(wrong(|it| it.rate = 0.0).starts_with("rate: "));
         assert!(wrong(|it| it.player = Player::Cyclon).starts_with("payload: 0 where"));
         let text = wrong(|it| {

@@ -20,11 +20,11 @@ use super::scenario::Scenario;
 use super::world::World;
 use crate::input::{Command, Input, Token};
 use crate::messages::Topic;
-use crate::wire::author_of;
+use crate::wire::{Name, author_of};
 use flood::Graph;
 use load::Plan;
 use tally::{Message, Tally};
-use tap::{Fact, Kind, Name, Noted, Sums};
+use tap::{Fact, Kind, Noted, Of, Sums};
 
 /// The messages of one run.
 #[derive(Debug)]
@@ -38,6 +38,8 @@ pub(super) struct Spread {
     authors: BTreeMap<u64, u32>,
     links: Graph,
     live: BTreeMap<Name, Message>,
+    /// Large ones among them, as chunks of their bodies name them.
+    bodies: BTreeMap<u64, Name>,
     tally: Tally,
     /// What each host had done when measuring began.
     before: Vec<Sums>,
@@ -57,6 +59,7 @@ impl Spread {
             authors: BTreeMap::new(),
             links: Graph::default(),
             live: BTreeMap::new(),
+            bodies: BTreeMap::new(),
             tally: Tally::default(),
             before: Vec::new(),
         })
@@ -104,19 +107,22 @@ impl Spread {
         let notes: Vec<Vec<Noted>> = (0..world.len())
             .map(|host| world.take_notes(host))
             .collect();
-        let signed = |note: &&Noted| note.fact == Fact::Signed;
-        for note in notes.iter().flatten().filter(signed) {
+        for note in notes.iter().flatten() {
             self.signed(note, world.len());
         }
         let up: Vec<bool> = world.hosts().map(|host| host.is_honest()).collect();
         for (host, notes) in notes.into_iter().enumerate() {
             let host = u32::try_from(host).unwrap_or(u32::MAX);
             for note in notes {
-                let Some(message) = self.live.get_mut(&note.name) else {
+                let name = match note.of {
+                    Of::Named(name) => Some(name),
+                    Of::Body(id) => self.bodies.get(&id).copied(),
+                };
+                let Some(message) = name.and_then(|name| self.live.get_mut(&name)) else {
                     continue;
                 };
                 match note.fact {
-                    Fact::Signed => {}
+                    Fact::Signed | Fact::SignedLarge { .. } => {}
                     Fact::Copy { from } => message.copy(host, from, note.at),
                     // Hostile nodes are not waited for.
                     Fact::Delivered if !up[host as usize] => {}
@@ -133,11 +139,17 @@ impl Spread {
         for message in done {
             self.end(&message, world);
         }
+        let live = &self.live;
+        self.bodies.retain(|_, name| live.contains_key(name));
         self.links = Graph::of(world, &self.ids);
     }
 
     fn signed(&mut self, note: &Noted, hosts: usize) {
-        let author = self.authors.get(&note.name.0).copied();
+        let (Of::Named(name), Fact::Signed | Fact::SignedLarge { .. }) = (note.of, note.fact)
+        else {
+            return;
+        };
+        let author = self.authors.get(&name.0).copied();
         let Some(author) = author.filter(|_| note.at >= self.plan.measured_from) else {
             return;
         };
@@ -145,7 +157,10 @@ impl Spread {
         let tree = self.send_us.map(|us| self.links.tree(author, us));
         self.tally.begin(author, &flood, tree);
         let message = Message::new(author, note.at, hosts);
-        self.live.insert(note.name, message);
+        self.live.insert(name, message);
+        if let Fact::SignedLarge { id } = note.fact {
+            self.bodies.insert(id, name);
+        }
     }
 
     fn end(&mut self, message: &Message, world: &World) {
@@ -208,6 +223,7 @@ impl Spread {
         let alone = |bytes: u64| bytes as f64 / (payload * messages as f64);
         figures.insert("upload_ratio_max", alone(most));
         for (name, kind) in [
+            ("head_ratio", Kind::Heads),
             ("announce_ratio", Kind::Announcements),
             ("control_ratio", Kind::Control),
             ("repair_ratio", Kind::Repair),

@@ -1,19 +1,22 @@
 //! What one host notes of the frames that spread messages, while it runs, on whatever thread that is.
 
-use crypto::PeerId;
+use bytes::Bytes;
+use crypto::{NetworkId, PeerId};
 
 use crate::input::Lane;
 use crate::sim::world::Time;
-use crate::wire::{author_of, glance, tag};
+use crate::wire::{Glance, Name, author_of, chunk_name, glance, id_of, tag};
 
 /// What frames are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::sim) enum Kind {
-    /// Whole messages.
+    /// Whole messages, and chunks of the bodies of large ones.
     Messages,
+    /// Headers of large messages.
+    Heads,
     /// Announcements.
     Announcements,
-    /// Grafts and prunes.
+    /// Grafts and prunes; of bodies: who has one, who wants it, who does not any more.
     Control,
     /// Reconciliation and fetches.
     Repair,
@@ -21,13 +24,14 @@ pub(in crate::sim) enum Kind {
 
 impl Kind {
     /// How many there are.
-    pub(in crate::sim) const COUNT: usize = 4;
+    pub(in crate::sim) const COUNT: usize = 5;
 
     const fn of(tag: u8) -> Self {
         match tag {
-            tag::GOSSIP => Self::Messages,
+            tag::GOSSIP | tag::CHUNK => Self::Messages,
+            tag::HEAD => Self::Heads,
             tag::ANNOUNCE => Self::Announcements,
-            tag::GRAFT | tag::PRUNE => Self::Control,
+            tag::GRAFT | tag::PRUNE | tag::HAVE | tag::WANT | tag::CANCEL => Self::Control,
             _ => Self::Repair,
         }
     }
@@ -40,7 +44,7 @@ pub(in crate::sim) struct Sums {
     pub(in crate::sim) frames_out: [u64; Kind::COUNT],
     /// What they cost on the wire, acknowledgements included.
     pub(in crate::sim) wire: u64,
-    /// Bytes of payload sent.
+    /// Bytes of payload sent, the lengths in the bodies of large messages included.
     pub(in crate::sim) payload_out: u64,
     /// Bytes of payload received.
     pub(in crate::sim) payload_in: u64,
@@ -65,15 +69,17 @@ impl Sums {
     }
 }
 
-/// A message by its author's key (the first eight bytes) and number.
-pub(in crate::sim) type Name = (u64, u64);
-
 /// Something that happened here to a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::sim) enum Fact {
     /// Signed here.
     Signed,
-    /// A whole copy came from this host.
+    /// Signed here, and chunks of its body name it so.
+    SignedLarge {
+        /// The beginning of its id.
+        id: u64,
+    },
+    /// A copy, or a part of one, came from this host.
     Copy {
         /// The other end of the link.
         from: u32,
@@ -82,11 +88,20 @@ pub(in crate::sim) enum Fact {
     Delivered,
 }
 
+/// What a fact is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::sim) enum Of {
+    /// The message of this name.
+    Named(Name),
+    /// The large message whose id begins so.
+    Body(u64),
+}
+
 /// A fact, about which message, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::sim) struct Noted {
     pub(in crate::sim) at: Time,
-    pub(in crate::sim) name: Name,
+    pub(in crate::sim) of: Of,
     pub(in crate::sim) fact: Fact,
 }
 
@@ -94,6 +109,7 @@ pub(in crate::sim) struct Noted {
 #[derive(Debug)]
 pub(in crate::sim) struct Tap {
     me: u64,
+    network: NetworkId,
     last_own: Option<u64>,
     sums: Sums,
     notes: Vec<Noted>,
@@ -101,8 +117,9 @@ pub(in crate::sim) struct Tap {
 
 impl Tap {
     /// The tap of this host.
-    pub(in crate::sim) fn new(me: &PeerId) -> Self {
+    pub(in crate::sim) fn new(me: &PeerId, network: NetworkId) -> Self {
         Self {
+            network,
             me: author_of(me.as_bytes()),
             last_own: None,
             sums: Sums::default(),
@@ -111,16 +128,33 @@ impl Tap {
     }
 
     /// A frame was handed to a lane.
-    pub(in crate::sim) fn sent(&mut self, frame: &[u8], lane: Lane, now: Time) {
+    pub(in crate::sim) fn sent(&mut self, frame: &Bytes, lane: Lane, now: Time) {
         let Some(tag) = frame.get(1).filter(|tag| tag::is_dissemination(**tag)) else {
             return;
         };
         self.sums.frames_out[Kind::of(*tag) as usize] += frame.len() as u64;
-        let Some(seen) = glance(frame) else { return };
-        self.sums.payload_out += seen.payload as u64;
-        if lane == Lane::Own && seen.author == self.me && self.last_own < Some(seen.seq) {
-            self.last_own = Some(seen.seq);
-            self.note(now, (seen.author, seen.seq), Fact::Signed);
+        let name = match glance(frame) {
+            None => return,
+            Some(Glance::Chunk { payload, .. }) => {
+                self.sums.payload_out += payload as u64;
+                return;
+            }
+            Some(Glance::Whole { name, payload }) => {
+                self.sums.payload_out += payload as u64;
+                name
+            }
+            Some(Glance::Head { name }) => name,
+        };
+        if lane == Lane::Own && name.0 == self.me && self.last_own < Some(name.1) {
+            self.last_own = Some(name.1);
+            let large = (*tag == tag::HEAD).then(|| id_of(frame, &self.network));
+            let fact = match large.flatten() {
+                Some(id) => Fact::SignedLarge {
+                    id: chunk_name(&id),
+                },
+                None => Fact::Signed,
+            };
+            self.note(now, Of::Named(name), fact);
         }
     }
 
@@ -133,16 +167,19 @@ impl Tap {
 
     /// A frame arrived from another host.
     pub(in crate::sim) fn got(&mut self, frame: &[u8], from: u32, now: Time) {
-        if let Some(seen) = glance(frame) {
-            self.sums.payload_in += seen.payload as u64;
-            self.note(now, (seen.author, seen.seq), Fact::Copy { from });
-        }
+        let (of, payload) = match glance(frame) {
+            Some(Glance::Whole { name, payload }) => (Of::Named(name), payload),
+            Some(Glance::Chunk { id, payload }) => (Of::Body(id), payload),
+            Some(Glance::Head { .. }) | None => return,
+        };
+        self.sums.payload_in += payload as u64;
+        self.note(now, of, Fact::Copy { from });
     }
 
     /// An entry was given to the application.
     pub(in crate::sim) fn delivered(&mut self, author: &PeerId, seq: u64, now: Time) {
         let name = (author_of(author.as_bytes()), seq);
-        self.note(now, name, Fact::Delivered);
+        self.note(now, Of::Named(name), Fact::Delivered);
     }
 
     /// The node refused to publish.
@@ -150,8 +187,8 @@ impl Tap {
         self.sums.refused += 1;
     }
 
-    fn note(&mut self, at: Time, name: Name, fact: Fact) {
-        self.notes.push(Noted { at, name, fact });
+    fn note(&mut self, at: Time, of: Of, fact: Fact) {
+        self.notes.push(Noted { at, of, fact });
     }
 
     /// Everything so far.

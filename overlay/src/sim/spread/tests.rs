@@ -97,6 +97,41 @@ fn a_narrow_uplink_is_measured_against_a_tree() {
     assert!(found.metrics["p99_vs_tree"] > 0.8);
 }
 
+/// The body of a message above the inline limit comes apart from its header, and is counted all the same.
+#[test]
+fn chunks_are_copies_and_heads_are_not() {
+    let scenario = Scenario {
+        payload: 70_000,
+        rate: 4.0,
+        author_count: 2,
+        warm_messages: 5,
+        ..world()
+    };
+    let found = outcome(&scenario, 1);
+    let figure = |name: &str| found.metrics[name];
+    assert_eq!((figure("coverage"), figure("published")), (1.0, 20.0));
+    let copies = figure("copies");
+    // The length of the payload is part of the body, and there are three chunks.
+    assert!((1.0 + 4.0 / 70_000.0..1.05).contains(&copies), "{copies}");
+    assert!(figure("upload_ratio") >= copies);
+    // A head with three hashes takes more than 200 bytes, and most nodes get one or a few.
+    let heads = figure("head_ratio") * 70_000.0;
+    assert!((200.0..2000.0).contains(&heads), "{heads}");
+    assert!(figure("control_ratio") > 0.0);
+    assert!((1.0..9.0).contains(&figure("hops_mean_last")));
+    assert!(figure("p99_vs_flood") >= 0.9);
+    // The same when it travels in one frame, but for the head.
+    let scenario = Scenario {
+        payload: 40_000,
+        inline: 48 * 1024,
+        ..scenario
+    };
+    let inline = outcome(&scenario, 1);
+    assert_eq!(inline.metrics["coverage"], 1.0);
+    assert_eq!(inline.metrics["head_ratio"], 0.0);
+    assert!((1.0..1.2).contains(&inline.metrics["copies"]));
+}
+
 /// What leeches do to a node that gives whoever asks: the honest ones carry many times what they need.
 #[test]
 fn leeches_multiply_what_honest_nodes_upload() {

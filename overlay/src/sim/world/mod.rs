@@ -170,7 +170,8 @@ impl World {
         self.ground.places.push((place.random(), place.random()));
         self.ground.directory.insert(who.addr, number);
         let mut host = Host::new(number, who, self.keep_peers, self.ground.seed);
-        host.tap = self.taps.then(|| Box::new(Tap::new(&host.id())));
+        let network = self.ground.network;
+        host.tap = (self.taps).then(|| Box::new(Tap::new(&host.id(), network)));
         let shards = self.shards.len();
         self.shards[index % shards].hosts.push(host);
         self.hosts += 1;
