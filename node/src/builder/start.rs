@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{Builder, Limits, SpawnError, Storage, UnixClock};
 use crate::data_dir::{DataDir, DataDirLock};
-use crate::driver::{Driver, Ports, Publisher};
+use crate::driver::{Driver, Ports, Publisher, Validators};
 use crate::handle::{Handle, Shared};
 use crate::node::Node;
 use crate::snapshot::Counters;
@@ -67,6 +67,7 @@ pub(super) async fn start(builder: Builder) -> Result<Node, SpawnError> {
     let last_cursor = last_cursor(&opened.restored);
     let preset = config.addresses;
     let max_links = config.neighbors.max_links;
+    let verdict_deadline = config.messages.verdict_deadline;
 
     let counters = Arc::new(Counters::default());
     let inbox = Arc::new(Inbox::new(counters.clone()));
@@ -143,6 +144,7 @@ pub(super) async fn start(builder: Builder) -> Result<Node, SpawnError> {
         failure: Arc::new(OnceLock::new()),
     }));
     let validated = builder.validators.keys().cloned().collect();
+    let validators = Validators::start(builder.validators, verdict_deadline, &transport.shared);
     let driver = Driver {
         overlay,
         network,
@@ -152,7 +154,7 @@ pub(super) async fn start(builder: Builder) -> Result<Node, SpawnError> {
             subscribers,
             events,
             Publisher::new(publish_queue, validated),
-            builder.validators,
+            validators,
         ),
         requests: request_queue,
         store_task,
