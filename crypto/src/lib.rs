@@ -10,6 +10,7 @@
 //! * **Nothing is signed without a context.** What is signed is `tag | network id | body` with the
 //!   tags listed in [`Context`]; no function here signs bytes of the caller's choosing.
 
+mod chunks;
 mod context;
 mod hash;
 mod id;
@@ -22,6 +23,7 @@ mod network;
 mod signed;
 mod text;
 
+pub use chunks::{CHUNK_LEN, Manifest, chunk_count};
 pub use context::{Context, HashContext};
 pub use hash::{EntryId, MessageId, body_root};
 pub use id::{BadKey, ParsePeerIdError, PeerId};

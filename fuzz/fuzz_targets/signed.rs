@@ -33,6 +33,9 @@ fuzz_target!(|data: &[u8]| {
             assert_eq!(keys.check(&author), PeerId::from_bytes(&author));
             assert!(gossip.signed.verify(&network, keys).is_err());
         }),
+        Message::Head(head) => KEYS.with_borrow_mut(|keys| {
+            assert!(head.signed.verify(&network, keys).is_err());
+        }),
         _ => {}
     }
     KEYS.with_borrow_mut(|keys| {

@@ -271,12 +271,12 @@ fn payload_too_large_invalid_topic_and_no_node() {
     let guard = tempfile::tempdir().expect("a temporary directory");
     let mut node = Daemon::start(&program(), &guard.path().join("node"), &[]);
     let large = guard.path().join("large");
-    std::fs::write(&large, vec![b'x'; 32 * 1024 + 1]).expect("writable");
+    std::fs::write(&large, vec![b'x'; 16 * 1024 * 1024 + 1]).expect("writable");
     let large = large.to_str().expect("plain");
     assert_says(
         &node.run("publish", &["t", "--file", large]),
         1,
-        &[large, "32768"],
+        &[large, "16777217", "16777216", "max_payload"],
     );
     let finished = node.run("publish", &["no spaces", "text"]);
     assert_ne!(finished.code(), Some(0));

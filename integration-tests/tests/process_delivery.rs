@@ -166,3 +166,62 @@ fn a_killed_node_rejoins_with_the_seed_down_and_gets_what_it_missed() {
 fn a_killed_node_rejoins_after_eight_days_too() {
     away(8);
 }
+
+/// Bytes that differ from place to place.
+fn noise(len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ len as u64;
+    for eight in bytes.chunks_mut(8) {
+        // Xorshift: no two blocks alike, and nothing that compresses.
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        eight.copy_from_slice(&state.to_le_bytes()[..eight.len()]);
+    }
+    bytes
+}
+
+#[test]
+fn files_of_any_size_up_to_the_limit_arrive_byte_for_byte() {
+    const MIB: usize = 1024 * 1024;
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let program = program();
+    let first = Daemon::start(&program, &dir.path().join("0"), &[]);
+    let seed = first.seed();
+    let second = Daemon::start(&program, &dir.path().join("1"), &["--seed", &seed]);
+    second.wait_for("neighbors", |status| linked(status, 1));
+    let subscription = second.start_command("subscribe", &["files", "--json"]);
+    let mut ids = Vec::new();
+    for size in [0, 1, 100_000, MIB, 16 * MIB] {
+        let file = dir.path().join(format!("{size}.bin"));
+        std::fs::write(&file, noise(size)).expect("room for it");
+        let path = file.to_str().expect("UTF-8");
+        let id = first.run("publish", &["files", "--file", path]).ok();
+        let entry = &entries(&subscription, 1)[0];
+        assert_eq!(entry["id"].as_str(), Some(id.trim()), "{size} bytes");
+        let payload = entry["payload_base64"].as_str().expect("a payload");
+        let payload = data_encoding::BASE64.decode(payload.as_bytes());
+        assert!(payload.expect("base64") == noise(size), "{size} bytes");
+        ids.push(id);
+    }
+    // From the log, and after a restart too.
+    let log = second.log("files", ids.len());
+    let logged: Vec<&str> = log
+        .iter()
+        .filter_map(|entry| entry["id"].as_str())
+        .collect();
+    assert_eq!(logged, ids.iter().map(|id| id.trim()).collect::<Vec<_>>());
+
+    let file = dir.path().join("more.bin");
+    std::fs::write(&file, noise(16 * MIB + 1)).expect("room for it");
+    let refused = first.run(
+        "publish",
+        &["files", "--file", file.to_str().expect("UTF-8")],
+    );
+    assert_eq!(refused.code(), Some(1));
+    assert!(
+        refused.stderr.contains("16777217") && refused.stderr.contains("16777216"),
+        "{}",
+        refused.stderr
+    );
+}

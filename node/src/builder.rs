@@ -35,6 +35,9 @@ pub struct Limits {
     pub max_memory: Option<u64>,
     /// Connections, visits and greetings included.
     pub max_links: Option<usize>,
+    /// Bytes of one payload, published here or by others: messages with a longer one are neither taken nor passed on. 64 KiB to
+    /// 31 MiB; 16 MiB unless set. Nodes of one network should agree on it.
+    pub max_payload: Option<usize>,
 }
 
 impl Limits {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use crypto::{EntryId, MessageId, NetworkId, PeerId};
 use overlay::action::SeedFailure;
-use overlay::messages::{BadTopic, Evidence, MAX_PAYLOAD, PublishError as CoreError, Topic};
+use overlay::messages::{BadTopic, Evidence, PublishError as CoreError, Topic};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::evidence::KeptEvidence;
@@ -192,6 +192,8 @@ pub(crate) struct Shared {
     pub(crate) id: PeerId,
     pub(crate) network: NetworkId,
     pub(crate) local_addrs: Vec<SocketAddr>,
+    /// Longest payload that the node takes, bytes.
+    pub(crate) max_payload: usize,
     /// Bounded: a full queue is the back-pressure that `publish` feels.
     pub(crate) publishes: mpsc::Sender<PublishRequest>,
     pub(crate) requests: mpsc::Sender<Request>,
@@ -241,7 +243,7 @@ impl Handle {
     ) -> Result<Published, PublishError> {
         let topic = topic.into_topic()?;
         let payload = payload.into();
-        check_size(&payload)?;
+        self.check_size(&payload)?;
         self.queue(topic, payload)
             .await?
             .await
@@ -260,7 +262,7 @@ impl Handle {
         };
         let mut answers = Vec::with_capacity(payloads.len());
         for payload in payloads {
-            answers.push(match check_size(&payload) {
+            answers.push(match self.check_size(&payload) {
                 Ok(()) => self.queue(topic.clone(), payload).await.map_err(Into::into),
                 Err(refused) => Err(refused.into()),
             });
@@ -420,14 +422,12 @@ impl Handle {
             .map_err(|_| Stopped)?;
         receiver.await.map_err(|_| Stopped)
     }
-}
 
-fn check_size(payload: &Bytes) -> Result<(), CoreError> {
-    if payload.len() > MAX_PAYLOAD {
-        return Err(CoreError::TooLarge {
-            size: payload.len(),
-            max: MAX_PAYLOAD,
-        });
+    fn check_size(&self, payload: &Bytes) -> Result<(), CoreError> {
+        let (size, max) = (payload.len(), self.0.max_payload);
+        if size > max {
+            return Err(CoreError::TooLarge { size, max });
+        }
+        Ok(())
     }
-    Ok(())
 }

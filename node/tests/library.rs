@@ -12,7 +12,7 @@ use bytes::Bytes;
 use overlay::action::{SeedFailure, Target};
 use overlay::config::Seed;
 use overlay::input::DialError;
-use overlay::messages::{MAX_PAYLOAD, PublishError as Refused};
+use overlay::messages::{DEFAULT_MAX_PAYLOAD, PublishError as Refused};
 use vouchsafe::{
     AddressPreset, Builder, Delivery, From, Handle, Identity, Item, Limits, Node, NodeEvent, Order,
     PublishError, SpawnError, Stopped, Subscription, Verdict,
@@ -136,12 +136,15 @@ async fn a_publish_before_any_neighbor_goes_out_when_one_appears() {
 async fn bad_publishes_are_typed_errors_at_the_call() {
     let a = spawn(builder()).await;
     let a = a.handle();
-    let too_large = a.publish("t", vec![0; MAX_PAYLOAD + 1]).await.unwrap_err();
+    let too_large = a
+        .publish("t", vec![0; DEFAULT_MAX_PAYLOAD + 1])
+        .await
+        .unwrap_err();
     assert_eq!(
         too_large,
         PublishError::Refused(Refused::TooLarge {
-            size: MAX_PAYLOAD + 1,
-            max: MAX_PAYLOAD
+            size: DEFAULT_MAX_PAYLOAD + 1,
+            max: DEFAULT_MAX_PAYLOAD
         })
     );
     for topic in ["", "no spaces", &"x".repeat(65)] {
@@ -152,11 +155,15 @@ async fn bad_publishes_are_typed_errors_at_the_call() {
     let results = a
         .publish_many(
             "t",
-            vec!["1".into(), vec![0; MAX_PAYLOAD + 1].into(), "2".into()],
+            vec![
+                "1".into(),
+                vec![0; DEFAULT_MAX_PAYLOAD + 1].into(),
+                "2".into(),
+            ],
         )
         .await;
     assert!(results[0].is_ok() && results[1].is_err() && results[2].is_ok());
-    let largest = a.publish("t", vec![0; MAX_PAYLOAD]).await;
+    let largest = a.publish("t", vec![0; DEFAULT_MAX_PAYLOAD]).await;
     assert!(largest.is_ok());
 }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use crypto::PeerId;
 
 use crate::action::Target;
+use crate::messages::{MAX_BODY, MAX_INLINE};
 
 /// What kind of network the addresses belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -46,6 +47,8 @@ pub struct Config {
     pub neighbors: crate::neighbors::Config,
     /// Eager and lazy links, delays, caps.
     pub broadcast: crate::broadcast::Config,
+    /// Memory, caps and budgets of large messages' bodies.
+    pub bodies: crate::bodies::Config,
     /// Window, retention, validators, caps.
     pub messages: crate::messages::Config,
     /// Periods and budgets of reconciliation.
@@ -102,6 +105,13 @@ impl Config {
                 "external",
                 "an address that others can dial: not 0.0.0.0 or [::], and not port 0",
             );
+        }
+        let m = &self.messages;
+        if !(MAX_INLINE..=MAX_BODY).contains(&m.max_body) {
+            return wrong("max_body", "the longest body taken is 48 KiB to 32 MiB");
+        }
+        if m.inline > MAX_INLINE {
+            return wrong("inline", "at most 48 KiB fit a frame with the header");
         }
         self.conduct.validate()
     }

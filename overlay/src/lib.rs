@@ -8,6 +8,7 @@
 //! `None` before the next `handle`.
 
 pub mod action;
+pub mod bodies;
 pub mod broadcast;
 pub mod collections;
 pub mod conduct;

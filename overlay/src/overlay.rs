@@ -3,7 +3,8 @@
 //! ```text
 //! handle(now, input):  frame -> decode -> exactly one part      (or a fact of the driver -> its part)
 //!                      due timers of every part
-//!                      settle: neighbors --Change--> sampling, broadcast, repair --Arrival--> messages --Accepted--> broadcast, --Hole--> repair
+//!                      settle: neighbors --Change--> sampling, broadcast, repair, bodies
+//!                              broadcast, repair --News--> bodies; all three --Arrival--> messages --Accepted--> broadcast, --Hole--> repair
 //! ```
 //! Parts never call each other; what one must know of another it reads through `&` arguments or gets as a fact in `settle`.
 
@@ -15,13 +16,14 @@ use rand::rngs::ChaCha12Rng;
 use rand::{RngExt as _, SeedableRng as _};
 
 use crate::action::Action;
+use crate::bodies::Bodies;
 use crate::broadcast::Broadcast;
 use crate::conduct::{Conduct, Judgement};
 use crate::config::{Config, ConfigError};
 use crate::cx::{Cx, Outbox};
 use crate::input::{Command, Input, Lane, LinkId, Now};
 use crate::messages::Messages;
-use crate::neighbors::{Change, Code, Neighbors, Phase};
+use crate::neighbors::{Code, Neighbors, Phase};
 use crate::peers::{Book, Own};
 use crate::repair::Repair;
 use crate::restored::Restored;
@@ -33,6 +35,7 @@ use crate::wire::{self, DecodeError, Message};
 
 #[cfg(feature = "sim")]
 mod rooms;
+mod settle;
 #[cfg(feature = "sim")]
 pub use rooms::Rooms;
 
@@ -85,6 +88,7 @@ struct Parts {
     neighbors: Neighbors,
     sampling: Sampling,
     broadcast: Broadcast,
+    bodies: Bodies,
     repair: Repair,
     messages: Messages,
 }
@@ -142,6 +146,7 @@ impl Overlay {
         let neighbors = Neighbors::new(own, &restored.anchors, &mut cx);
         let sampling = Sampling::new(&mut cx);
         let broadcast = Broadcast::new();
+        let bodies = Bodies::new(now.mono);
         let repair = Repair::new(&mut cx);
         let messages = Messages::new(&restored, &mut cx);
         Ok(Self {
@@ -152,6 +157,7 @@ impl Overlay {
                 neighbors,
                 sampling,
                 broadcast,
+                bodies,
                 repair,
                 messages,
             },
@@ -179,6 +185,7 @@ impl Overlay {
             parts.neighbors.next_timeout(),
             parts.sampling.next_timeout(),
             parts.broadcast.next_timeout(),
+            parts.bodies.next_timeout(),
             parts.repair.next_timeout(),
             parts.messages.next_timeout(),
         ]
@@ -204,6 +211,7 @@ impl Overlay {
     pub fn ready_to_publish(&mut self, now: Now) -> bool {
         self.parts.messages.ready_to_publish()
             && self.parts.broadcast.ready_to_publish(&self.env.cx(now))
+            && (self.parts.bodies).ready_to_publish(now.mono, self.env.config.bodies.pinned)
     }
 
     /// Up to `n` distinct random peers of the network; see [`Sampling::sample`] for how independent they are.
@@ -240,10 +248,11 @@ impl Parts {
                 free_bytes,
             } => {
                 cx.out.set_room(link, lane, free_bytes);
-                let messages = &self.messages;
-                self.broadcast
-                    .on_room(link, lane, &|id| messages.frame(id), cx);
+                let (messages, bodies) = (&self.messages, &self.bodies);
+                let frames = |id: &_| messages.frame(id).or_else(|| bodies.head(id));
+                self.broadcast.on_room(link, lane, &frames, cx);
                 self.repair.on_room(link, lane, &self.messages, cx);
+                self.bodies.on_room(link, lane, cx);
             }
             Input::Connected {
                 link,
@@ -275,7 +284,9 @@ impl Parts {
             }
             Input::Persisted { token } => self.messages.on_persisted(token, cx),
             Input::Loaded { token, row } => {
-                if !self.messages.on_loaded(token, row.as_ref(), cx) {
+                if !self.messages.on_loaded(token, row.as_ref(), cx)
+                    && !self.bodies.on_loaded(token, row.as_ref(), cx)
+                {
                     self.repair.on_loaded(token, row, cx);
                 }
             }
@@ -370,6 +381,7 @@ impl Parts {
             neighbors,
             sampling,
             broadcast,
+            bodies,
             repair,
             messages,
             ..
@@ -398,10 +410,24 @@ impl Parts {
             Message::Gossip(gossip) => {
                 broadcast.on_gossip(id, *gossip, frame, neighbors.links(), messages, cx)
             }
+            Message::Head(head) if lane == Lane::Bulk => {
+                repair.on_head(id, *peer, *head, frame, messages, cx)?
+            }
+            Message::Head(head) => {
+                let links = neighbors.links();
+                broadcast.on_head(id, *head, frame, links, messages, bodies, cx)
+            }
             Message::Announce(announce) => {
                 broadcast.on_announce(id, &announce, neighbors.links(), cx)
             }
-            Message::Graft(graft) => broadcast.on_graft(id, &graft, &|id| messages.frame(id), cx),
+            Message::Have(have) => broadcast.on_have(id, &have, neighbors.links(), cx),
+            Message::Want(want) => bodies.on_want(id, &want, messages, cx),
+            Message::Cancel(cancel) => bodies.on_cancel(id, &cancel, cx),
+            Message::Chunk(chunk) => bodies.on_chunk(id, chunk, frame, neighbors.links(), cx),
+            Message::Graft(graft) => {
+                let frames = |id: &_| messages.frame(id).or_else(|| bodies.head(id));
+                broadcast.on_graft(id, &graft, &frames, cx)
+            }
             Message::Prune(prune) => broadcast.on_prune(id, &prune, cx),
             Message::Reconcile(reconcile) => {
                 repair.on_reconcile(id, *reconcile, messages, neighbors.links(), cx)?
@@ -427,65 +453,13 @@ impl Parts {
         self.sampling
             .on_timeout(own, &mut self.book, self.neighbors.links(), cx);
         self.broadcast.on_timeout(self.neighbors.links(), cx);
+        self.bodies.on_timeout(self.neighbors.links(), cx);
         self.repair
             .on_timeout(&self.messages, self.neighbors.links(), cx);
-        self.messages.on_timeout(&|| self.repair.sought(), cx);
-    }
-
-    /// Hands down the facts of this step, once, in a fixed order.
-    fn settle(&mut self, cx: &mut Cx<'_>) {
-        for change in self.neighbors.take_changes() {
-            let (own, links) = (self.neighbors.own().record(), self.neighbors.links());
-            self.sampling
-                .on_change(&change, own, &mut self.book, links, cx);
-            self.broadcast.on_change(&change, links, cx);
-            self.repair.on_change(&change, &self.messages, links, cx);
-            if let Change::Opened { link, peer, .. } = &change
-                && self.repair.awaits_visit()
-                && links.get(*link).is_some_and(|link| link.outbound)
-                && self
-                    .sampling
-                    .view()
-                    .peers()
-                    .any(|(other, _)| other == *peer)
-            {
-                self.repair.on_visit(*link, &self.messages, links, cx);
-            }
-        }
-        if self.neighbors.take_clone_seen() | self.sampling.take_clone_seen() {
-            self.messages.clone_detected(cx);
-        }
-        for arrival in self
-            .broadcast
-            .take_arrivals()
-            .into_iter()
-            .chain(self.repair.take_arrivals())
-        {
-            self.messages.on_arrival(arrival, cx);
-        }
-        for accepted in self.messages.take_accepted() {
-            let id = accepted.id;
-            let taken = self.broadcast.on_accepted(&accepted, cx);
-            self.messages.note_neighbors(&id, taken);
-        }
-        for hole in self.messages.take_holes() {
-            self.repair
-                .on_hole(hole, &self.messages, self.neighbors.links(), cx);
-        }
-        let rejected = self.messages.take_rejected().into_iter();
-        let faults = self.broadcast.take_faults().into_iter();
-        for (link, code) in faults.chain(rejected.map(|link| (link, Code::Invalid))) {
-            if let Some(peer) = self.neighbors.links().get(link).map(|link| link.peer) {
-                self.fault(link, &peer, code, cx);
-            }
-        }
-        for (link, first_deliveries) in self.broadcast.take_credits() {
-            self.neighbors.credit(link, first_deliveries);
-        }
-        for stalled in cx.out.take_stalled() {
-            cx.stats.neighbors.stalled += 1;
-            self.neighbors
-                .close(stalled, Code::Stalled, &mut self.book, cx);
-        }
+        let sought = || {
+            let places = [self.repair.sought(), self.bodies.sought()];
+            places.into_iter().flatten().min()
+        };
+        self.messages.on_timeout(&sought, cx);
     }
 }

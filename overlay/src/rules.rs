@@ -1,9 +1,9 @@
-//! The rules of membership by name, so that a simulation can show what each is for by doing without it.
+//! Rules of membership and of the spreading of messages by name, so that a simulation can show what each is for by doing without it.
 //!
 //! Which rules are in force is no part of the configuration: a node has them all, and without the feature `sim` there is no way to
 //! make it otherwise.
 
-/// A rule that keeps the sampling fair, or honest nodes from being used against others.
+/// A rule that keeps the sampling fair, messages complete, or honest nodes from being used against others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[cfg_attr(
     feature = "sim",
@@ -37,12 +37,16 @@ pub enum Rule {
     RestDead,
     /// Seeds and archived peers are dialled for ever, so that partitions heal. Without it: never again once they were reached.
     Healing,
+    /// What was announced and does not come is asked for. Without it: whoever is not pushed a message waits for repair.
+    AskMissing,
+    /// Who announces what it does not deliver is asked last, and supplies nobody. Without it: announcements are believed for ever.
+    KeptPromises,
 }
 
 #[cfg(feature = "sim")]
 impl Rule {
     /// All rules, in the order of the documentation.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::PrefixRank,
         Self::OwnDial,
         Self::OwnExchanges,
@@ -55,6 +59,8 @@ impl Rule {
         Self::DialRate,
         Self::RestDead,
         Self::Healing,
+        Self::AskMissing,
+        Self::KeptPromises,
     ];
 }
 

@@ -27,6 +27,8 @@ pub struct Stats {
     pub neighbors: crate::neighbors::Counters,
     /// Copies, announcements, grafts, prunes.
     pub broadcast: crate::broadcast::Counters,
+    /// Bodies of large messages: chunks, subscriptions, what was given up.
+    pub bodies: crate::bodies::Counters,
     /// Reconciliations and what they fetched.
     pub repair: crate::repair::Counters,
     /// Arrivals, deliveries, duplicates, refusals.
@@ -46,6 +48,7 @@ impl Stats {
             .each(|name, value| each("neighbors", name, value));
         self.broadcast
             .each(|name, value| each("broadcast", name, value));
+        self.bodies.each(|name, value| each("bodies", name, value));
         self.repair.each(|name, value| each("repair", name, value));
         self.messages
             .each(|name, value| each("messages", name, value));

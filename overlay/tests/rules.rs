@@ -1,8 +1,10 @@
-//! Each rule of membership by itself: a small world holds its bar with all rules in force, and misses it without that one.
+//! Each rule by itself: a small world holds its bar with all rules in force, and misses it without that one.
 #![cfg(feature = "sim")]
 
 use overlay::rules::Rule;
-use overlay::sim::scenario::{Addresses, Adversary, Event, Happening, HostileAddresses, Scenario};
+use overlay::sim::scenario::{
+    Addresses, Adversary, Authors, Event, Happening, HostileAddresses, Scenario, Start,
+};
 use overlay::sim::{Outcome, run};
 
 /// A rule, the small world that misses it, and how that shows.
@@ -98,7 +100,50 @@ fn never(rule: Rule, scenario: &'static str, world: Scenario, invariant: &'stati
 fn guards() -> Vec<Guard> {
     let mut all = fair();
     all.extend(harmless());
+    all.extend(whole());
     all
+}
+
+/// 40 nodes, of which half attack messages; each message is from any of the others.
+fn messages(adversary: Adversary) -> Scenario {
+    Scenario {
+        nodes: 40,
+        byzantine: 0.5,
+        adversary,
+        start: Start::Warm,
+        duration_s: 28.0,
+        measure_every_s: 14.0,
+        payload: 1000,
+        rate: 10.0,
+        publish_at_s: 5.0,
+        publish_for_s: 10.0,
+        authors: Authors::Random,
+        slots: 64,
+        ..Scenario::default()
+    }
+}
+
+/// Rules for messages that reach everybody, and soon.
+fn whole() -> Vec<Guard> {
+    vec![
+        Guard {
+            least: true,
+            ..most(
+                Rule::AskMissing,
+                "dissemination",
+                messages(Adversary::Silent),
+                "coverage",
+                [1.0, 0.95],
+            )
+        },
+        most(
+            Rule::KeptPromises,
+            "dissemination",
+            messages(Adversary::Bait),
+            "p99_ms",
+            [1500.0, 2000.0],
+        ),
+    ]
 }
 
 /// Rules for a fair and living sample.
@@ -116,7 +161,7 @@ fn fair() -> Vec<Guard> {
                 ..world()
             },
             "dead",
-            [0.056, 0.068],
+            [0.056, 0.06],
         ),
         never(Rule::SlowReset, "byzantine", flood(), "resets"),
         Guard {
@@ -271,6 +316,8 @@ each! {
     dial_rate: DialRate,
     rest_dead: RestDead,
     healing: Healing,
+    ask_missing: AskMissing,
+    kept_promises: KeptPromises,
 }
 
 #[test]

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use overlay::messages::MAX_PAYLOAD;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -35,8 +36,8 @@ pub const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest head of a request, bytes.
 pub const MAX_HEAD: usize = 16 * 1024;
-/// Largest body of a request, bytes: a few hundred payloads at once.
-pub const MAX_REQUEST_BODY: usize = 512 * 1024;
+/// Largest body of a request, bytes: the longest payload there can be, in base64.
+pub const MAX_REQUEST_BODY: usize = MAX_PAYLOAD / 3 * 4 + 64 * 1024;
 
 /// Why the admin API does not start.
 #[derive(Debug, thiserror::Error)]

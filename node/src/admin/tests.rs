@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 
-use overlay::messages::MAX_PAYLOAD;
+use overlay::messages::DEFAULT_MAX_PAYLOAD;
 
 use super::*;
 use crate::data_dir::DataDir;
@@ -195,16 +195,19 @@ async fn only_loopback() {
 async fn bodies_have_a_limit() {
     let api = start().await;
     let (status, answer) = api
-        .ok("POST /v1/messages/news", &vec![b'x'; MAX_PAYLOAD + 1])
+        .ok(
+            "POST /v1/messages/news",
+            &vec![b'x'; DEFAULT_MAX_PAYLOAD + 1],
+        )
         .await;
     assert_eq!(status, 413, "{answer}");
-    assert!(answer.contains("32768"), "{answer}");
+    assert!(answer.contains("16777216"), "{answer}");
     let (status, _) = api
         .ok("POST /v1/messages/news", &vec![b'x'; MAX_REQUEST_BODY + 1])
         .await;
     assert_eq!(status, 413);
     let (status, _) = api
-        .ok("POST /v1/messages/news", &vec![b'x'; MAX_PAYLOAD])
+        .ok("POST /v1/messages/news", &vec![b'x'; DEFAULT_MAX_PAYLOAD])
         .await;
     assert_eq!(status, 200);
     let (status, _) = api

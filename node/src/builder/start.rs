@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crypto::{Identity, NetworkId};
 use overlay::config::AddressPreset;
+use overlay::messages::{ENTRY_PREFIX, MAX_ENTRIES};
 use overlay::peers::is_taken;
 use overlay::{Now, Overlay, Restored};
 use rand::Rng as _;
@@ -94,6 +95,7 @@ pub(super) async fn start(builder: Builder) -> Result<Node, SpawnError> {
         halt.clone(),
     )?;
     advertise(&mut config, transport.local_addrs());
+    let max_payload = config.messages.max_payload();
     let now = Now {
         mono: Instant::now().into_std(),
         unix_ms: unix_clock(),
@@ -135,6 +137,7 @@ pub(super) async fn start(builder: Builder) -> Result<Node, SpawnError> {
         id: opened.identity.id(),
         network,
         local_addrs: transport.local_addrs().to_vec(),
+        max_payload,
         publishes,
         requests,
         events: events.downgrade(),
@@ -259,6 +262,9 @@ fn apply_limits(limits: &Limits, config: &mut overlay::Config) -> usize {
     if let Some(max_links) = limits.max_links {
         config.neighbors.max_links = max_links;
     }
+    if let Some(max_payload) = limits.max_payload {
+        config.messages.max_body = max_payload.saturating_add(MAX_ENTRIES * ENTRY_PREFIX);
+    }
     let Some(memory) = limits.max_memory else {
         return DEFAULT_CACHE;
     };
@@ -276,6 +282,11 @@ fn apply_limits(limits: &Limits, config: &mut overlay::Config) -> usize {
     config.neighbors.max_links = config.neighbors.max_links.min(links);
     let messages = &mut config.messages;
     messages.recent_bytes = messages.recent_bytes.min(part(16));
+    messages.recent_body_bytes = messages.recent_body_bytes.min(part(16));
+    let bodies = &mut config.bodies;
+    bodies.memory = bodies.memory.min(part(16));
+    bodies.pinned = bodies.pinned.min(part(16));
+    bodies.head_bytes = bodies.head_bytes.min(part(64));
     messages.max_held_bytes = messages.max_held_bytes.min(part(16));
     messages.max_verdict_bytes = messages.max_verdict_bytes.min(part(16));
     messages.max_publish_bytes = messages.max_publish_bytes.min(part(16));

@@ -48,7 +48,19 @@ impl Client {
 
     /// Posts JSON and returns status and body, whatever the status.
     pub(super) async fn post(&self, path: &str, json: String) -> Result<(StatusCode, Bytes)> {
-        let response = self.send("POST", path, Some(json)).await?;
+        let body = Some(("application/json", json.into()));
+        let response = self.send("POST", path, body).await?;
+        Ok((response.status(), collect(response).await?))
+    }
+
+    /// Posts bytes as they are and returns status and body, whatever the status.
+    pub(super) async fn post_bytes(
+        &self,
+        path: &str,
+        bytes: Vec<u8>,
+    ) -> Result<(StatusCode, Bytes)> {
+        let body = Some(("application/octet-stream", bytes.into()));
+        let response = self.send("POST", path, body).await?;
         Ok((response.status(), collect(response).await?))
     }
 
@@ -59,6 +71,7 @@ impl Client {
         path: &str,
         json: Option<String>,
     ) -> Result<Response<Incoming>> {
+        let json = json.map(|json| ("application/json", Bytes::from(json)));
         let response = self.send(method, path, json).await?;
         if response.status().is_success() {
             return Ok(response);
@@ -80,7 +93,7 @@ impl Client {
         &self,
         method: &str,
         path: &str,
-        json: Option<String>,
+        body: Option<(&str, Bytes)>,
     ) -> Result<Response<Incoming>> {
         let stream = match TcpStream::connect(self.addr).await {
             Ok(stream) => stream,
@@ -104,10 +117,11 @@ impl Client {
                 header::AUTHORIZATION,
                 format!("Bearer {}", self.token.as_str()),
             );
-        if json.is_some() {
-            request = request.header(header::CONTENT_TYPE, "application/json");
+        let (kind, body) = body.unzip();
+        if let Some(kind) = kind {
+            request = request.header(header::CONTENT_TYPE, kind);
         }
-        let request = request.body(Full::new(Bytes::from(json.unwrap_or_default())))?;
+        let request = request.body(Full::new(body.unwrap_or_default()))?;
         sender
             .send_request(request)
             .await

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use overlay::messages::MAX_PAYLOAD;
+use overlay::messages::DEFAULT_MAX_PAYLOAD;
 
 use vouchsafe::config::LogFormat;
 
@@ -82,8 +82,10 @@ fn not_negative(text: &str) -> Result<f64, String> {
 
 fn size(text: &str) -> Result<usize, String> {
     match text.parse::<usize>() {
-        Ok(size) if (MIN_PAYLOAD..=MAX_PAYLOAD).contains(&size) => Ok(size),
-        _ => Err(format!("expected {MIN_PAYLOAD} to {MAX_PAYLOAD} bytes")),
+        Ok(size) if (MIN_PAYLOAD..=DEFAULT_MAX_PAYLOAD).contains(&size) => Ok(size),
+        _ => Err(format!(
+            "expected {MIN_PAYLOAD} to {DEFAULT_MAX_PAYLOAD} bytes"
+        )),
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use data_encoding::BASE64;
+use hyper::StatusCode;
 use overlay::messages::MAX_PAYLOAD;
 use serde::Deserialize;
 use tokio::sync::mpsc;
@@ -27,7 +28,8 @@ Examples:
   vouchsafe publish --data-dir n1 news --file picture.png
   tail -f /var/log/events | vouchsafe publish --data-dir n1 events -
 
-A message has at most 32768 bytes. Topics are made of A-Z a-z 0-9 . _ - / and have at most 64
+A message has at most 16 MiB unless the network's nodes are set otherwise; a line of stdin, 256 KiB.
+Topics are made of A-Z a-z 0-9 . _ - / and have at most 64
 characters.")]
 pub(super) struct Publish {
     #[command(flatten)]
@@ -46,6 +48,8 @@ pub(super) struct Publish {
 const BATCH: usize = 256;
 /// Bytes of payload after which a request is closed.
 const BATCH_BYTES: usize = 128 * 1024;
+/// Longest line of stdin, bytes: what is read ahead has to fit in memory.
+const MAX_LINE: usize = 256 * 1024;
 /// Lines read ahead while a request is under way.
 const AHEAD: usize = 512;
 
@@ -66,6 +70,8 @@ enum Outcome {
 impl Publish {
     pub(super) fn run(self) -> Result<()> {
         let client = Client::find(&self.data_dir.data_dir)?;
+        let place =
+            (self.file.as_ref()).map_or_else(String::new, |it| format!("{}: ", it.display()));
         let payload = match (self.file, self.text) {
             (Some(path), _) => read_file(&path)?,
             (None, Some(text)) if text == "-" => {
@@ -73,7 +79,7 @@ impl Publish {
             }
             (None, text) => text.unwrap_or_default().into_bytes(),
         };
-        block_on(async move { publish(&client, &self.topic, &[payload], |_| String::new()).await })
+        block_on(publish_one(&client, &self.topic, payload, &place))
     }
 }
 
@@ -85,11 +91,28 @@ fn read_file(path: &PathBuf) -> Result<Vec<u8>> {
         .with_context(|| path.display().to_string())?;
     if bytes.len() > MAX_PAYLOAD {
         bail!(
-            "{}: a message has at most {MAX_PAYLOAD} bytes; cut the file into pieces",
+            "{}: no network takes a message of more than {MAX_PAYLOAD} bytes; cut the file into pieces",
             path.display()
         );
     }
     Ok(bytes)
+}
+
+/// Publishes one payload and prints its id; `place` names it in an error.
+async fn publish_one(client: &Client, topic: &Topic, payload: Vec<u8>, place: &str) -> Result<()> {
+    let path = topic_path(topic.as_str());
+    let (status, body) = client.post_bytes(&path, payload).await?;
+    let remedy = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            "; cut it into pieces, or raise `limits.max_payload` at every node of the network"
+        }
+        _ => "",
+    };
+    match serde_json::from_slice(&body) {
+        Ok(Outcome::Published(view)) => out::lines(&[view.id]),
+        Ok(Outcome::Refused { error }) => bail!("{place}{error}{remedy}"),
+        Err(_) => bail!("the node gave an answer that this program does not understand ({status})"),
+    }
 }
 
 /// Publishes payloads and prints their ids; `place` names the one at an index in an error.
@@ -203,7 +226,7 @@ fn read_lines(mut input: impl BufRead, mut each: impl FnMut(Line) -> bool) {
     loop {
         let mut line = Vec::new();
         let read = (&mut input)
-            .take(MAX_PAYLOAD as u64 + 1)
+            .take(MAX_LINE as u64 + 1)
             .read_until(b'\n', &mut line);
         let line = match read {
             Ok(0) => return,
@@ -211,8 +234,8 @@ fn read_lines(mut input: impl BufRead, mut each: impl FnMut(Line) -> bool) {
                 line.pop();
                 Ok(line)
             }
-            Ok(_) if line.len() > MAX_PAYLOAD => Err(format!(
-                "a message has at most {MAX_PAYLOAD} bytes, this line has more"
+            Ok(_) if line.len() > MAX_LINE => Err(format!(
+                "a line has at most {MAX_LINE} bytes, this one has more: publish it with --file"
             )),
             Ok(_) => Ok(line),
             Err(error) => Err(format!("stdin: {error}")),
@@ -255,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_line_may_fill_a_message_and_not_more() {
-        let full = vec![b'x'; MAX_PAYLOAD];
+        let full = vec![b'x'; MAX_LINE];
         let mut input = full.clone();
         input.push(b'\n');
         assert_eq!(lines(&input), [Ok(full.clone())]);
@@ -268,7 +291,7 @@ mod tests {
             read[0]
                 .as_ref()
                 .unwrap_err()
-                .contains("at most 32768 bytes")
+                .contains("at most 262144 bytes")
         );
     }
 
@@ -278,7 +301,7 @@ mod tests {
         for n in 0..600 {
             sender.send(Ok(vec![0; n % 3])).await.unwrap();
         }
-        let big = vec![1; MAX_PAYLOAD];
+        let big = vec![1; BATCH_BYTES / 4];
         for _ in 0..5 {
             sender.send(Ok(big.clone())).await.unwrap();
         }

@@ -1,5 +1,7 @@
 //! Reading server-sent events from the bytes of a response.
 
+use overlay::messages::MAX_PAYLOAD;
+
 /// One event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct SseEvent {
@@ -17,8 +19,8 @@ pub(super) struct SseReader {
     filled: bool,
 }
 
-/// Longest line taken, bytes: many times the largest payload in base64.
-const MAX_LINE: usize = 1024 * 1024;
+/// Longest line taken, bytes: the longest payload there can be, in base64, and what goes with it.
+const MAX_LINE: usize = MAX_PAYLOAD / 3 * 4 + 64 * 1024;
 
 impl SseReader {
     /// Takes bytes in and gives each event they complete to `each`; stops at its first error.

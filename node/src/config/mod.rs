@@ -20,6 +20,7 @@ use std::time::Duration;
 use crypto::PeerId;
 use overlay::conduct::AuthorPolicy;
 use overlay::config::AddressPreset;
+use overlay::messages::DEFAULT_MAX_PAYLOAD;
 
 pub use check::{check, load};
 pub use peer_addr::{BadHostPort, BadPeerAddr, HostPort, PeerAddr};
@@ -143,6 +144,7 @@ impl Default for NodeConfig {
             log_level: "info".to_owned(),
             limits: Limits {
                 max_links: Some(512),
+                max_payload: Some(DEFAULT_MAX_PAYLOAD),
                 ..Limits::default()
             },
             outbound: 10,

@@ -256,6 +256,23 @@ pub(super) const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        section: "limits",
+        name: "max_payload",
+        about: "Longest payload published and taken, \"64KiB\" to \"31MiB\"; the same for all nodes of a network.",
+        default: "\"16MiB\"",
+        set: |draft, value| {
+            let bytes = parse_size(text(value)?)?;
+            if !(64 << 10..=31 << 20).contains(&bytes) {
+                return Err("it must be from \"64KiB\" to \"31MiB\"".to_owned());
+            }
+            draft.config.limits = Limits {
+                max_payload: usize::try_from(bytes).ok(),
+                ..draft.config.limits
+            };
+            Ok(())
+        },
+    },
+    Setting {
         section: "neighbors",
         name: "outbound",
         about: "Neighbors that this node chooses and dials.",

@@ -114,6 +114,7 @@ fn every_setting_is_taken_from_the_file_and_from_the_environment() {
             max_download: Some(2_000_000),
             max_memory: Some(1 << 30),
             max_links: Some(77),
+            max_payload: Some(1 << 20),
         },
         outbound: 7,
         inbound: 0,
@@ -142,6 +143,7 @@ max_upload = "1MiB"
 max_download = "2MB/s"
 max_memory = "1GiB"
 max_links = 77
+max_payload = "1MiB"
 [neighbors]
 outbound = 7
 inbound = 0
@@ -172,6 +174,7 @@ allow = ["{one}", "{two}"]
         ("VOUCHSAFE_LIMITS_MAX_DOWNLOAD", "2 MB/s"),
         ("VOUCHSAFE_LIMITS_MAX_MEMORY", "1024MiB"),
         ("VOUCHSAFE_LIMITS_MAX_LINKS", "77"),
+        ("VOUCHSAFE_LIMITS_MAX_PAYLOAD", "1MiB"),
         ("VOUCHSAFE_NEIGHBORS_OUTBOUND", "7"),
         ("VOUCHSAFE_NEIGHBORS_INBOUND", "0"),
         ("VOUCHSAFE_RETENTION_AGE", "120min"),
@@ -291,7 +294,8 @@ fn each_mistake_in_the_file_is_named_with_its_line_and_remedy() {
         ),
         (
             "[limits]\nzzz = 1",
-            "config.toml:2: `limits.zzz`: unknown key: there are max_upload, max_download, max_memory, max_links",
+            "config.toml:2: `limits.zzz`: unknown key: there are max_upload, max_download, max_memory, max_links, \
+             max_payload",
         ),
         (
             "colour = \"red\"",
@@ -379,6 +383,10 @@ fn each_mistake_in_the_file_is_named_with_its_line_and_remedy() {
         (
             "[limits]\nmax_memory = \"1MiB\"",
             "config.toml:2: `limits.max_memory`: it must be \"64MiB\" or more, or \"none\"",
+        ),
+        (
+            "[limits]\nmax_payload = \"32MiB\"",
+            "config.toml:2: `limits.max_payload`: it must be from \"64KiB\" to \"31MiB\"",
         ),
         (
             "[limits]\nmax_links = 1",

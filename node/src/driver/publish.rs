@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use overlay::action::Receipt;
-use overlay::messages::{MAX_BODY, MAX_ENTRIES, PublishError as CoreError, Topic};
+use overlay::messages::{ENTRY_PREFIX, MAX_ENTRIES, MAX_INLINE, PublishError as CoreError, Topic};
 use overlay::{Command, Token};
 use tokio::sync::{mpsc, oneshot};
 
@@ -12,8 +12,6 @@ use crate::handle::{PublishError, PublishRequest, Published, Stopped};
 
 /// Payloads looked at when a message is put together.
 const LOOK_AHEAD: usize = 1024;
-/// What an entry takes in a message's body beside its bytes.
-const ENTRY_PREFIX: usize = 4;
 
 type Answer = oneshot::Sender<Result<Published, PublishError>>;
 
@@ -73,7 +71,9 @@ impl Publisher {
         for request in self.waiting.drain(..) {
             let size = request.payload.len() + ENTRY_PREFIX;
             // Once one does not fit, those behind it wait as well: a topic keeps its order.
-            full |= request.topic == topic && (payloads.len() == most || body + size > MAX_BODY);
+            // What is too long for a frame goes alone.
+            let fits = payloads.is_empty() || payloads.len() < most && body + size <= MAX_INLINE;
+            full |= request.topic == topic && !fits;
             if full || request.topic != topic {
                 others.push_back(request);
             } else {

@@ -7,7 +7,7 @@ use super::Wrong;
 use super::description::Description;
 
 /// In the order of the table of results.
-const BUILT_IN: [(&str, &str); 14] = [
+const BUILT_IN: [(&str, &str); 16] = [
     ("uniformity", include_str!("scenarios/uniformity.toml")),
     ("skewed", include_str!("scenarios/skewed.toml")),
     ("nat", include_str!("scenarios/nat.toml")),
@@ -25,6 +25,14 @@ const BUILT_IN: [(&str, &str); 14] = [
         include_str!("scenarios/size-estimate.toml"),
     ),
     ("flash-join", include_str!("scenarios/flash-join.toml")),
+    (
+        "dissemination",
+        include_str!("scenarios/dissemination.toml"),
+    ),
+    (
+        "dissemination-lan",
+        include_str!("scenarios/dissemination-lan.toml"),
+    ),
 ];
 
 /// A scenario file larger than this is none.
@@ -99,7 +107,9 @@ mod tests {
                 "scale",
                 "crash",
                 "size-estimate",
-                "flash-join"
+                "flash-join",
+                "dissemination",
+                "dissemination-lan"
             ]
         );
         for (description, name) in all.iter().zip(names()) {

@@ -97,13 +97,14 @@ mod tests {
              \"metrics\":{{\"isolated\":0.0,\"share\":0.3125}},\
              \"intervals\":{{\"isolated\":[0.0,0.0],\"share\":[0.3125,0.3125]}},\
              \"params\":{{\"addresses\":\"local\",\"adversary\":\"flood\",\"archive\":0,\"attack_at_s\":0.0,\
+             \"author_count\":200,\"authors\":\"warm\",\
              \"bars\":[{{\"above_byzantine\":0.02,\"least\":null,\"metric\":\"share\",\"most\":null}}],\
-             \"byzantine\":0.3,\"contacts\":8,\"delay_ms\":[5.0,110.0],\"duplicate\":0.0,\"duration_s\":3600.0,\
+             \"byzantine\":0.3,\"contacts\":8,\"delay_ms\":[5.0,110.0],\"delays\":\"map\",\"duplicate\":0.0,\"duration_s\":3600.0,\
              \"events\":[],\"exchanges_per_reset\":0,\"force\":10.0,\"heard\":0,\"hostile_addresses\":\"as-honest\",\"inbound\":0,\
              \"jitter\":0.1,\"join_s\":10.0,\"joins_per_s\":0.0,\"list\":0,\"list_young\":0,\"loss\":0.0,\
-             \"measure_every_s\":60.0,\"nodes\":100,\"outbound\":0,\"period_s\":0.0,\
-             \"player\":\"overlay\",\"poisoned\":0.0,\"proven\":0,\"push\":0,\"reorder\":0.0,\"seeds\":3,\"session_mean_s\":0.0,\"session_shape\":0.5,\
-             \"slots\":0,\"start\":\"cold\",\"undialable\":0.0,\"uplink\":0,\"victims\":0,\"warm_heard\":0,\"without\":[]}},\
+             \"measure_every_s\":60.0,\"nodes\":100,\"outbound\":0,\"payload\":0,\"period_s\":0.0,\
+             \"player\":\"overlay\",\"poisoned\":0.0,\"proven\":0,\"publish_at_s\":30.0,\"publish_for_s\":60.0,\"push\":0,\"rate\":200.0,\"reorder\":0.0,\"seeds\":3,\"session_mean_s\":0.0,\"session_shape\":0.5,\
+             \"slots\":0,\"start\":\"cold\",\"undialable\":0.0,\"uplink\":0,\"victims\":0,\"warm_heard\":0,\"warm_messages\":60,\"without\":[]}},\
              \"version\":\"{VERSION}\",\"event_hash\":\"{hash}\"}}"
         );
         assert_eq!(json, golden);

@@ -136,7 +136,7 @@ mod tests {
         let arm = lines.iter().find(|line| line.contains("f=0.4")).unwrap();
         assert_eq!(
             arm,
-            "    f=0.4          1,000 nodes, 1 h, 20 seeds: share at most 0.43, out at most 0.42, isolated 0"
+            "    f=0.4          1,000 nodes, 30 min, 20 seeds: share at most 0.43, out at most 0.42, isolated 0"
         );
         // 4 arms x 20 seeds x 1,000 nodes x 1 h at 4.6 minutes each.
         assert_eq!(

@@ -1,6 +1,9 @@
 //! What each figure means, in words.
 
+mod spread;
+
 use super::numbers;
+use spread::SPREAD;
 
 /// How a figure is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +20,7 @@ pub(crate) enum Unit {
     BytesPerSecond,
     PerSecond,
     Seconds,
+    Milliseconds,
 }
 
 /// A figure's name, unit and meaning.
@@ -29,10 +33,15 @@ pub(crate) struct Words {
     pub(crate) meaning: &'static str,
 }
 
-use Unit::{Bytes, BytesPerSecond, Fraction, Links, Nodes, Number, PerSecond, Ratio, Seconds};
+/// A figure's name, title, unit and meaning.
+type Entry = (&'static str, &'static str, Unit, &'static str);
 
-/// In the order of tables; names that are not here follow by the alphabet. Curves and distributions of the same name mean the same.
-const KNOWN: [(&str, &str, Unit, &str); 47] = [
+use Unit::{
+    Bytes, BytesPerSecond, Fraction, Links, Milliseconds, Nodes, Number, PerSecond, Ratio, Seconds,
+};
+
+/// Those of membership, in the order of tables; names that are not here follow by the alphabet. Curves and distributions of the same name mean the same.
+const KNOWN: [Entry; 47] = [
     (
         "share",
         "Adversary's share of memories",
@@ -247,7 +256,7 @@ const KNOWN: [(&str, &str, Unit, &str); 47] = [
         "bytes_per_node_per_sec",
         "Traffic of a node",
         BytesPerSecond,
-        "What an honest node sends or receives on average, whichever is more, handshakes and the headers of UDP and IP included. Nothing is published, so all of it is membership.",
+        "What an honest node sends or receives on average, whichever is more, handshakes and the headers of UDP and IP included. Where nothing is published, all of it is membership.",
     ),
     (
         "bytes_out_per_node_per_sec",
@@ -317,9 +326,14 @@ const KNOWN: [(&str, &str, Unit, &str); 47] = [
     ),
 ];
 
+/// All of them; those of messages come first, where there are any.
+fn known() -> impl Iterator<Item = &'static Entry> {
+    SPREAD.iter().chain(&KNOWN)
+}
+
 /// The words for a figure. One without an entry is called by its own name.
 pub(crate) fn of(metric: &str) -> Words {
-    match KNOWN.iter().find(|(name, ..)| *name == metric) {
+    match known().find(|(name, ..)| *name == metric) {
         Some((_, title, unit, meaning)) => Words {
             title: (*title).to_owned(),
             unit: *unit,
@@ -350,8 +364,8 @@ fn unit_of(metric: &str) -> Unit {
 
 /// Where a figure stands in tables: those with an entry first.
 pub(crate) fn order(metric: &str) -> (usize, &str) {
-    let place = KNOWN.iter().position(|(name, ..)| *name == metric);
-    (place.unwrap_or(KNOWN.len()), metric)
+    let place = known().position(|(name, ..)| *name == metric);
+    (place.unwrap_or(usize::MAX), metric)
 }
 
 impl Unit {
@@ -363,6 +377,7 @@ impl Unit {
             BytesPerSecond => "B/s",
             PerSecond => "/s",
             Seconds => "s",
+            Milliseconds => "ms",
         }
     }
 
@@ -378,6 +393,7 @@ impl Unit {
             BytesPerSecond => "bytes per second",
             PerSecond => "per second",
             Seconds => "seconds",
+            Milliseconds => "milliseconds",
         }
     }
 
@@ -398,9 +414,9 @@ mod tests {
 
     #[test]
     fn names_are_listed_once_and_explained() {
-        let names: BTreeSet<&str> = KNOWN.iter().map(|(name, ..)| *name).collect();
-        assert_eq!(names.len(), KNOWN.len());
-        assert!(KNOWN.iter().all(|(.., meaning)| meaning.ends_with('.')));
+        let names: BTreeSet<&str> = known().map(|(name, ..)| *name).collect();
+        assert_eq!(names.len(), known().count());
+        assert!(known().all(|(.., meaning)| meaning.ends_with('.')));
     }
 
     #[test]
@@ -426,7 +442,7 @@ mod tests {
     fn the_document_says_the_same() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/RESULTS.md");
         let document = std::fs::read_to_string(path).unwrap();
-        for (name, title, _, meaning) in KNOWN {
+        for (name, title, _, meaning) in known() {
             let row = format!("| `{name}` | **{title}.** {meaning} | ");
             assert!(document.contains(&row), "docs/RESULTS.md lacks {row}");
         }

@@ -303,3 +303,45 @@ fn every_row_is_checked_before_it_is_believed() {
     assert!(rows::decode_anchor(&number).is_err());
     assert!(Head::decode(&number).is_err());
 }
+
+/// The longest messages are rows like any other: there after a restart, read one at a time, gone from the count when pruned.
+#[test]
+fn messages_of_16_mib_are_kept_and_pruned() {
+    const LEN: usize = 16 * 1024 * 1024;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.redb");
+    let (store, _) = Store::open(&path, &network(), DEFAULT_CACHE).unwrap();
+    let large = |tag: u64| {
+        let mut large = message(tag, tag, 100, &["x"]);
+        large.entries = vec![Bytes::from(vec![tag as u8; LEN])];
+        large
+    };
+    for tag in 1..=3 {
+        store.write(&[Row::Message(large(tag))]).unwrap();
+    }
+    assert!(store.size_bytes() > 3 * LEN as u64);
+    drop(store);
+    let (store, restored) = Store::open(&path, &network(), DEFAULT_CACHE).unwrap();
+    let bytes: Vec<u32> = restored.messages.iter().map(|it| it.bytes).collect();
+    assert!(bytes.iter().all(|bytes| *bytes > LEN as u32), "{bytes:?}");
+    let page = store.read_log(1, 100, 1024 * 1024).unwrap();
+    assert!(page == [large(1)], "one is more than a page");
+    let Ok(Some(Row::Message(found))) = store.load(&Key::Message(large(3).id)) else {
+        panic!("not there");
+    };
+    assert!(found == large(3));
+    let prune = |tags: &[u64]| Row::Forget {
+        low_edge_ms: 0,
+        pruned: tags.iter().map(|tag| large(*tag).id).collect(),
+    };
+    store.write(&[prune(&[1, 2])]).unwrap();
+    assert_eq!(store.messages(), 1);
+    assert!(store.size_bytes() < 2 * LEN as u64);
+    // Room that was given back is used again.
+    let before = fs::metadata(&path).unwrap().len();
+    for tag in 4..=5 {
+        store.write(&[Row::Message(large(tag))]).unwrap();
+    }
+    let after = fs::metadata(&path).unwrap().len();
+    assert!(after <= before + 2 * LEN as u64, "{before} {after}");
+}

@@ -31,6 +31,8 @@ pub(super) struct Author {
     pub(super) out_pruned: Slots,
     /// Neighbors that asked for this author although they are not eager by default.
     pub(super) out_grafted: Slots,
+    /// Neighbors that the bodies of this author's large messages are sent to without being asked.
+    pub(super) out_follow: Slots,
     /// Neighbors that we told not to push this author.
     pub(super) in_pruned: Slots,
     /// Number of the author's latest message in the table of recent messages.
@@ -86,6 +88,7 @@ impl Authors {
             state.out_pruned.remove(slot);
             state.out_grafted.remove(slot);
             state.in_pruned.remove(slot);
+            state.out_follow.remove(slot);
             if state.challenger.is_some_and(|it| it.slot == slot) {
                 state.challenger = None;
             }

@@ -54,7 +54,8 @@ impl Broadcast {
         };
         let header = gossip.signed.value.clone();
         let (author, len) = (header.author, frame.len());
-        let (id, copied) = match admit(gossip, frame, (link, peer), false, messages, cx) {
+        let Gossip { signed, entries } = gossip;
+        let (id, copied) = match admit(signed, entries, frame, (link, peer), false, messages, cx) {
             Admission::Arrival(arrival) => {
                 let id = arrival.id;
                 self.arrivals.push(*arrival);
@@ -294,7 +295,7 @@ impl Broadcast {
     }
 
     /// Tells a link not to push an author; once, and again only if it seems to have forgotten.
-    fn prune(&mut self, link: LinkId, slot: Slot, author: [u8; 32], cx: &mut Cx<'_>) {
+    pub(super) fn prune(&mut self, link: LinkId, slot: Slot, author: [u8; 32], cx: &mut Cx<'_>) {
         let now = cx.now.mono;
         let (state, forgotten) = self.authors.touch(author, cx.config.broadcast.authors);
         cx.stats.broadcast.authors_forgotten += forgotten as u64;

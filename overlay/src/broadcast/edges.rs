@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::recent::RecentTable;
 use super::slots::Slot;
-use crate::collections::TokenBucket;
+use crate::collections::Budget;
 use crate::input::Lane;
+use crate::rules::{Rule, Rules};
 use crate::wire::{ShortId, short_id};
 
 /// How many of the latest messages a peer may ask for by short id. A guess: some seconds of the highest rates.
@@ -78,14 +79,15 @@ pub(super) struct Edge {
     pub(super) pending: Vec<u64>,
     /// When it last delivered a whole message.
     pub(super) active: Instant,
+    /// It has delivered a whole message.
+    pub(super) gave: bool,
     /// Before this, a prune it ignores is not repeated.
     pub(super) prune_again: Instant,
     /// Announcements honoured.
     pub(super) kept: Fading,
     /// Announcements not honoured, pushes that failed.
     pub(super) broken: Fading,
-    earned: u64,
-    floor: TokenBucket,
+    budget: Budget,
     index: BTreeMap<ShortId, u64>,
     indexed: u64,
 }
@@ -112,11 +114,11 @@ impl Edge {
             moved: now,
             pending: Vec::new(),
             active: now,
+            gave: false,
             prune_again: now,
             kept: Fading::new(now),
             broken: Fading::new(now),
-            earned: 0,
-            floor: TokenBucket::new(serve_burst, serve_rate, now),
+            budget: Budget::new(serve_burst, serve_rate, EARNED_MAX, now),
             index: BTreeMap::new(),
             indexed: 0,
         }
@@ -131,26 +133,22 @@ impl Edge {
     }
 
     /// It announced or promised what it did not deliver, and that is not made up for by what it did.
-    pub(super) fn demoted(&self, now: Instant) -> bool {
+    pub(super) fn demoted(&self, now: Instant, rules: Rules) -> bool {
         let broken = self.broken.get(now);
-        broken >= DISTRUST && broken > self.kept.get(now) / 4
+        rules.hold(Rule::KeptPromises) && broken >= DISTRUST && broken > self.kept.get(now) / 4
     }
 
     /// It delivered a whole message of `len` bytes.
     pub(super) fn delivered(&mut self, len: usize, now: Instant) {
         self.active = now;
-        self.earned = self.earned.saturating_add(2 * len as u64).min(EARNED_MAX);
+        self.budget.earn(2 * len as u64);
+        self.gave = true;
     }
 
     /// Pays for serving `len` bytes that the peer asked for: from what it earned by delivering (twice as much), else from the
     /// floor that every link has.
     pub(super) fn pay(&mut self, len: usize, now: Instant) -> bool {
-        let price = len as u64;
-        if let Some(rest) = self.earned.checked_sub(price) {
-            self.earned = rest;
-            return true;
-        }
-        self.floor.take(price, now)
+        self.budget.pay(len as u64, now)
     }
 
     /// The number of the message that the peer calls `short`. The index under the peer's key is made when the peer first asks,
@@ -187,13 +185,13 @@ mod tests {
         let start = Bench::new(0).now.mono;
         let mut edge = edge(start);
         edge.broken.add(1, start);
-        assert!(!edge.demoted(start));
+        assert!(!edge.demoted(start, Rules::ALL));
         edge.broken.add(1, start);
-        assert!(edge.demoted(start));
-        assert!(!edge.demoted(start + Duration::from_secs(40)));
+        assert!(edge.demoted(start, Rules::ALL));
+        assert!(!edge.demoted(start + Duration::from_secs(40), Rules::ALL));
         edge.kept.add(8, start);
         assert!(
-            !edge.demoted(start),
+            !edge.demoted(start, Rules::ALL),
             "kept promises weigh against broken ones"
         );
         for _ in 0..1000 {

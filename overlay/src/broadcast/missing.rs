@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::Config;
+use super::announcers::Announcers;
 use super::pace::Pace;
 use super::slots::{MAX_SLOTS, Slot, Slots};
 use crate::wire::ShortId;
@@ -36,7 +37,7 @@ struct Ask {
 #[derive(Clone, Debug)]
 struct Miss {
     first: Instant,
-    announcers: Vec<Slot>,
+    announcers: Announcers,
     tried: Slots,
     asks: Vec<Ask>,
     /// Key of its entry in `waiting`, once it was asked for.
@@ -55,6 +56,8 @@ pub(super) struct Standing {
     pub(super) rtt: Duration,
     /// It announced what it did not deliver.
     pub(super) demoted: bool,
+    /// It has delivered something before.
+    pub(super) gave: bool,
     /// When it last delivered a whole message.
     pub(super) active: Instant,
 }
@@ -149,10 +152,12 @@ impl Missing {
     }
 
     /// A neighbor announced an id that is not here. `share` is how many ids one link may keep on the list.
+    #[expect(clippy::too_many_arguments, reason = "the facts of one announcement")]
     pub(super) fn heard(
         &mut self,
         short: ShortId,
         slot: Slot,
+        outbound: bool,
         rtt: Duration,
         share: usize,
         now: Instant,
@@ -163,10 +168,9 @@ impl Missing {
             return Heard::Full;
         }
         if let Some(miss) = self.map.get_mut(&short) {
-            if miss.announcers.contains(&slot) || miss.announcers.len() >= config.announcers {
+            if !miss.announcers.add(slot, outbound, config.announcers) {
                 return Heard::Full;
             }
-            miss.announcers.push(slot);
             *listed += 1;
             return Heard::More;
         }
@@ -174,9 +178,11 @@ impl Missing {
             return Heard::Full;
         }
         *listed += 1;
+        let mut announcers = Announcers::default();
+        announcers.add(slot, outbound, config.announcers);
         let miss = Miss {
             first: now,
-            announcers: vec![slot],
+            announcers,
             tried: Slots::default(),
             asks: Vec::new(),
             due: None,
@@ -203,11 +209,11 @@ impl Missing {
             return Found::default();
         };
         let mut found = Found {
-            first: miss.announcers.first().map(|slot| (*slot, miss.first)),
+            first: miss.announcers.first().map(|slot| (slot, miss.first)),
             ..Found::default()
         };
-        for slot in &miss.announcers {
-            found.announcers.insert(*slot);
+        for slot in miss.announcers.iter() {
+            found.announcers.insert(slot);
         }
         let mut asked = false;
         for ask in &miss.asks {
@@ -261,8 +267,8 @@ impl Missing {
             Some(due) => self.waiting.remove(&(due, *short)),
             None => self.fresh.remove(&(miss.first, *short)),
         };
-        for slot in &miss.announcers {
-            let listed = &mut self.listed[usize::from(*slot)];
+        for slot in miss.announcers.iter() {
+            let listed = &mut self.listed[usize::from(slot)];
             *listed = listed.saturating_sub(1);
         }
         for ask in &miss.asks {
@@ -281,24 +287,21 @@ impl Missing {
 
     /// A link is gone: it has announced nothing and owes nothing.
     pub(super) fn forget(&mut self, slot: Slot, now: Instant) {
-        let mut touched = Vec::new();
-        for (short, miss) in &self.map {
-            if miss.announcers.contains(&slot) {
-                touched.push(*short);
-            }
-        }
+        let announced = |(_, miss): &(&ShortId, &Miss)| miss.announcers.iter().any(|it| it == slot);
+        let touched = self.map.iter().filter(announced);
+        let touched: Vec<ShortId> = touched.map(|(short, _)| *short).collect();
         for short in touched {
             let Some(mut miss) = self.take(&short) else {
                 continue;
             };
-            miss.announcers.retain(|other| *other != slot);
+            miss.announcers.remove(slot);
             if miss.announcers.is_empty() {
                 continue;
             }
             let before = miss.asks.len();
             miss.asks.retain(|ask| ask.slot != slot);
-            for announcer in &miss.announcers {
-                self.listed[usize::from(*announcer)] += 1;
+            for announcer in miss.announcers.iter() {
+                self.listed[usize::from(announcer)] += 1;
             }
             for ask in &miss.asks {
                 self.open[usize::from(ask.slot)] += 1;
@@ -396,7 +399,7 @@ impl Missing {
                 .map
                 .get(&short)
                 .and_then(|miss| miss.announcers.first());
-            let rtt = announcer.and_then(|slot| standing(*slot)).map(|it| it.rtt);
+            let rtt = announcer.and_then(standing).map(|it| it.rtt);
             let it_is_time = self
                 .pace
                 .ask_at(first, rtt.unwrap_or_default(), now, config);
@@ -412,7 +415,8 @@ impl Missing {
         Some(now)
     }
 
-    /// Asks the next announcer: one that has not been asked in this round, rather one that keeps its promises.
+    /// Asks the next announcer: one that has not been asked in this round, rather one that keeps its promises, and of these rather one
+    /// that has delivered before: who only announces, and is always first to, is asked after all others.
     fn ask(
         &mut self,
         short: ShortId,
@@ -428,13 +432,14 @@ impl Missing {
         let wanted = if miss.misses >= 2 { 2 } else { 1 };
         let mut window_full = false;
         let mut distrusted = false;
-        for demoted in [false, true] {
-            for slot in &miss.announcers {
-                let Some(it) = standing(*slot) else { continue };
-                if miss.asks.len() >= wanted || it.demoted != demoted || miss.tried.has(*slot) {
+        for (demoted, gave) in [(false, true), (false, false), (true, true), (true, false)] {
+            for slot in miss.announcers.iter() {
+                let Some(it) = standing(slot) else { continue };
+                let turn = it.demoted == demoted && it.gave == gave;
+                if miss.asks.len() >= wanted || !turn || miss.tried.has(slot) {
                     continue;
                 }
-                let open = &mut self.open[usize::from(*slot)];
+                let open = &mut self.open[usize::from(slot)];
                 if demoted && *open >= ASKS_DEMOTED {
                     distrusted = true;
                     continue;
@@ -445,14 +450,14 @@ impl Missing {
                 }
                 *open += 1;
                 self.open_total += u32::from(!demoted);
-                miss.tried.insert(*slot);
+                miss.tried.insert(slot);
                 miss.asks.push(Ask {
-                    slot: *slot,
+                    slot,
                     at: now,
                     once: due.once,
                     demoted,
                 });
-                due.asks.push((*slot, short));
+                due.asks.push((slot, short));
                 let bound = self.pace.answer_wait(it.rtt * 2 + config.ask_floor);
                 wait = wait.max(bound * (1 << miss.misses.min(2)));
             }

@@ -1,4 +1,4 @@
-//! Spreading small messages: eager push along a tree per author, announcements along the rest, graft on a miss.
+//! Spreading messages, and the heads of large ones: eager push along a tree per author, announcements along the rest, graft on a miss.
 //!
 //! After Plumtree (Leitao, Pereira, Rodrigues, SRDS 2007), changed where its trees flap:
 //!
@@ -10,11 +10,15 @@
 //! * Whoever gets no push gets an announcement, unless it has shown to have the message. What was announced and does not come
 //!   is asked for after a delay that follows the link and the backlog (`missing.rs`): no fixed timer.
 //! * An author's own messages go to all of its neighbors but those that pruned it, so that one silent neighbor censors nobody.
+//! * Of a large message the head travels so, and is passed on before the body is here; the body is the business of `bodies`,
+//!   which is told who has what. Once it is whole, neighbors are told (`Have`) that may lack it.
 //! * A full lane makes the message *owed*: it goes out when there is room, unless the peer has shown to have it by then.
 
+mod announcers;
 mod authors;
 mod copies;
 mod edges;
+mod heads;
 mod missing;
 mod pace;
 mod push;
@@ -28,11 +32,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use crypto::MessageId;
 
+use crate::bodies::News;
 use crate::cx::Cx;
 use crate::input::{Lane, LinkId};
 use crate::messages::Arrival;
 use crate::neighbors::{Change, Code, Links};
-use crate::wire::{Announce, Bounded, Graft, MAX_ANNOUNCE, Message, short_id};
+use crate::rules::Rule;
+use crate::wire::{Announce, Bounded, Graft, MAX_ANNOUNCE, Message, ShortId, short_id};
 
 use authors::Authors;
 use edges::Edge;
@@ -58,6 +64,8 @@ crate::stats::counters! {
         strays,
         /// Ids announced to neighbors.
         announced,
+        /// Of those, of large messages whose body is whole.
+        announced_whole,
         /// Ids neighbors announced.
         heard,
         /// Announced ids that were not here.
@@ -135,7 +143,8 @@ pub struct Config {
     pub missing: usize,
     /// Of those, at most this many from one link.
     pub missing_per_link: usize,
-    /// Announcers remembered for one id.
+    /// Announcers remembered for one id, of which half are links that we dialled, as far as there are such: so many that those who announce
+    /// first and never deliver do not take all places.
     pub announcers: usize,
     /// Messages owed to one link on each lane while the lane is full.
     pub owed: usize,
@@ -175,7 +184,7 @@ impl Default for Config {
             recent: 8192,
             missing: 16_384,
             missing_per_link: 4096,
-            announcers: 8,
+            announcers: 24,
             owed: 4096,
             pending: 4096,
             announce_every: Duration::from_millis(25),
@@ -215,6 +224,7 @@ pub struct Broadcast {
     unsent: VecDeque<Unsent>,
     unsent_bytes: usize,
     arrivals: Vec<Arrival>,
+    news: Vec<News>,
     faults: Vec<(LinkId, Code)>,
     credits: BTreeMap<LinkId, u32>,
 }
@@ -245,6 +255,18 @@ impl Broadcast {
         links: &Links,
         cx: &mut Cx<'_>,
     ) {
+        self.heard_of(link, &announce.ids, false, links, cx);
+    }
+
+    /// A neighbor has these messages; `whole` = large ones, with their bodies.
+    fn heard_of(
+        &mut self,
+        link: LinkId,
+        ids: &[ShortId],
+        whole: bool,
+        links: &Links,
+        cx: &mut Cx<'_>,
+    ) {
         let config = &cx.config.broadcast;
         let now = cx.now.mono;
         let counters = &mut cx.stats.broadcast;
@@ -255,16 +277,22 @@ impl Broadcast {
         };
         let share = fair.min(config.missing_per_link).max(1);
         let rtt = links.get(link).map(|link| link.rtt).unwrap_or_default();
-        for short in announce.ids.iter() {
+        for short in ids {
             counters.heard += 1;
             if let Some(number) = self.recent.number(short) {
                 if let Some(recent) = self.recent.get_mut(number) {
                     recent.shown.insert(edge.slot);
+                    if recent.large && !recent.whole {
+                        self.news.push(heads::holder(recent.id, link, whole));
+                    }
                 }
                 continue;
             }
+            if !cx.rules.hold(Rule::AskMissing) {
+                continue;
+            }
             let missing = &mut self.missing;
-            match missing.heard(*short, edge.slot, rtt, share, now, config) {
+            match missing.heard(*short, edge.slot, edge.outbound, rtt, share, now, config) {
                 Heard::New => counters.missing += 1,
                 Heard::More => {}
                 Heard::Full => counters.missing_full += 1,
@@ -343,12 +371,14 @@ impl Broadcast {
     fn ask(&mut self, links: &Links, cx: &mut Cx<'_>) {
         let now = cx.now.mono;
         let (edges, slots) = (&self.edges, &self.slots);
+        let rules = cx.rules;
         let standing = |slot: Slot| {
             let link = slots.link(slot)?;
             let edge = edges.get(&link)?;
             Some(Standing {
                 rtt: links.get(link)?.rtt,
-                demoted: edge.demoted(now),
+                demoted: edge.demoted(now, rules),
+                gave: edge.gave || !rules.hold(Rule::KeptPromises),
                 active: edge.active,
             })
         };
@@ -362,7 +392,7 @@ impl Broadcast {
                 edge.broken.add(1, now);
             }
         }
-        let mut by_slot: BTreeMap<Slot, Vec<crate::wire::ShortId>> = BTreeMap::new();
+        let mut by_slot: BTreeMap<Slot, Vec<ShortId>> = BTreeMap::new();
         for (slot, short) in due.asks {
             by_slot.entry(slot).or_default().push(short);
         }
@@ -395,7 +425,7 @@ impl Broadcast {
     }
 
     /// Our short form of an id.
-    fn short(id: &MessageId, cx: &Cx<'_>) -> crate::wire::ShortId {
+    fn short(id: &MessageId, cx: &Cx<'_>) -> ShortId {
         short_id(cx.announce_key, id)
     }
 }

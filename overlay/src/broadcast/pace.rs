@@ -9,6 +9,7 @@
 use std::time::{Duration, Instant};
 
 use super::Config;
+use crate::collections::Smoothed;
 
 const WINDOW_START: u32 = 64;
 const WINDOW_MIN: u32 = 8;
@@ -26,28 +27,6 @@ const HARD_WAIT: Duration = Duration::from_secs(3);
 /// Bounds of the wait for an answer before the first doubling.
 const ANSWER_MIN: Duration = Duration::from_millis(40);
 const ANSWER_MAX: Duration = Duration::from_secs(2);
-
-/// A mean and a deviation after RFC 6298, in microseconds.
-#[derive(Clone, Copy, Debug)]
-struct Smoothed {
-    mean: u64,
-    dev: u64,
-}
-
-impl Smoothed {
-    fn sample(&mut self, value: Duration) {
-        // One outlier must not stretch everything: a value counts as at most twice what is usual so far.
-        let usual = 2 * (self.mean + 4 * self.dev) + 20_000;
-        let value = u64::try_from(value.as_micros()).map_or(usual, |value| value.min(usual));
-        let value = value.min(60_000_000);
-        self.dev = (3 * self.dev + self.mean.abs_diff(value)) / 4;
-        self.mean = (7 * self.mean + value) / 8;
-    }
-
-    const fn bound(&self) -> Duration {
-        Duration::from_micros(self.mean + 4 * self.dev)
-    }
-}
 
 /// The state of the estimate. See the head of this file.
 #[derive(Debug)]
@@ -67,14 +46,8 @@ pub(super) struct Pace {
 impl Default for Pace {
     fn default() -> Self {
         Self {
-            lag: Smoothed {
-                mean: 0,
-                dev: 10_000,
-            },
-            answer: Smoothed {
-                mean: 0,
-                dev: 25_000,
-            },
+            lag: Smoothed::new(Duration::from_millis(10)),
+            answer: Smoothed::new(Duration::from_millis(25)),
             reorder: REORDER_MIN,
             window: WINDOW_START,
             front: None,

@@ -3,12 +3,16 @@
 use bytes::Bytes;
 use crypto::MessageId;
 
+use super::heads::followed;
 use super::slots::Slots;
 use super::{Broadcast, Unsent};
+use crate::bodies::News;
 use crate::cx::Cx;
 use crate::input::{Lane, LinkId};
 use crate::messages::Accepted;
-use crate::wire::{Announce, Bounded, Graft, MAX_ANNOUNCE, Message, short_id};
+use crate::wire::{
+    self, Announce, Bounded, Graft, Have, MAX_ANNOUNCE, Message, ShortId, head_for, short_id,
+};
 
 /// Repaired messages older than this (by their signed date) are not announced, milliseconds.
 const NEWS_MS: u64 = 120_000;
@@ -35,6 +39,28 @@ impl Broadcast {
     /// A message was decided in favour: pushes it to whom it is for and announces it to the others. Returns how many neighbors'
     /// lanes took it at once.
     pub fn on_accepted(&mut self, accepted: &Accepted, cx: &mut Cx<'_>) -> usize {
+        if accepted.body_len.is_some()
+            && let Some(number) = self.recent.number(&Self::short(&accepted.id, cx))
+            && self.whole(number, cx)
+        {
+            return 0; // its head has been spread before
+        }
+        let taken = self.spread(accepted, cx);
+        if let Some(len) = accepted.body_len {
+            if accepted.from.is_none() && !accepted.repaired {
+                self.news.push(News::Published { len });
+            }
+            let number = self.recent.number(&Self::short(&accepted.id, cx));
+            if let Some(recent) = number.and_then(|number| self.recent.get_mut(number)) {
+                recent.whole = true;
+            }
+        }
+        taken
+    }
+
+    /// Pushes a message, or the head of a large one, to whom it is for and announces it to the others. Returns how many
+    /// neighbors' lanes took it at once.
+    pub(super) fn spread(&mut self, accepted: &Accepted, cx: &mut Cx<'_>) -> usize {
         let now = cx.now.mono;
         let own = accepted.from.is_none() && !accepted.repaired;
         let short = Self::short(&accepted.id, cx);
@@ -54,11 +80,15 @@ impl Broadcast {
         cx.stats.broadcast.authors_forgotten += forgotten as u64;
         state.last = number;
         let (pruned, grafted) = (state.out_pruned, state.out_grafted);
+        let large = accepted.body_len.is_some();
+        let follow = followed(large, state.out_follow);
         let Some(recent) = self.recent.get_mut(number) else {
             return 0;
         };
         recent.accepted = true;
         recent.own = own;
+        recent.large = large;
+        let hops = recent.hops;
         if let Some(slot) = from {
             recent.shown.insert(slot);
         }
@@ -81,8 +111,16 @@ impl Broadcast {
                 self.queue_announcement(link, number, cx);
                 continue;
             }
-            match self.push(link, number, lane, &accepted.frame, cx) {
+            let frame = if large {
+                &head_for(&accepted.frame, hops, follow.has(slot))
+            } else {
+                &accepted.frame
+            };
+            match self.push(link, number, lane, frame, cx) {
                 Pushed::Sent => {
+                    if follow.has(slot) {
+                        self.follow(accepted.id, link, number);
+                    }
                     reached.insert(slot);
                     taken += 1;
                 }
@@ -102,10 +140,19 @@ impl Broadcast {
         taken
     }
 
+    /// A head went out with the promise that the body follows.
+    fn follow(&mut self, id: MessageId, link: LinkId, number: u64) {
+        self.news.push(News::Follow { id, link });
+        let slot = self.edges.get(&link).map(|edge| edge.slot);
+        if let (Some(slot), Some(recent)) = (slot, self.recent.get_mut(number)) {
+            recent.served.insert(slot);
+        }
+    }
+
     /// The number of a message in the table of recent ones, where it is entered if need be.
     pub(super) fn enter(
         &mut self,
-        short: crate::wire::ShortId,
+        short: ShortId,
         id: MessageId,
         author: [u8; 32],
         cx: &Cx<'_>,
@@ -173,6 +220,12 @@ impl Broadcast {
                 Some(recent) => match frames(&recent.id) {
                     None => counters.owed_gone += 1,
                     Some(frame) => {
+                        // Its body may be asked for: what waited has no need to hurry.
+                        let frame = if recent.large {
+                            head_for(&frame, recent.hops, false)
+                        } else {
+                            frame
+                        };
                         if !cx.send_bytes(link, lane, frame) {
                             break;
                         }
@@ -220,13 +273,26 @@ impl Broadcast {
         }
         let (slot, key) = (edge.slot, edge.key);
         let mut ids = Vec::with_capacity(edge.pending.len());
+        let mut whole = Vec::new();
         for number in edge.pending.drain(..) {
-            if let Some(recent) = self.recent.get(number)
-                && !recent.shown.has(slot)
-                && !recent.sent.has(slot)
-            {
+            let Some(recent) = self.recent.get_mut(number) else {
+                continue;
+            };
+            if recent.large && recent.whole {
+                if recent.served.insert(slot) {
+                    whole.push(short_id(&key, &recent.id));
+                }
+            } else if !recent.shown.has(slot) && !recent.sent.has(slot) {
                 ids.push(short_id(&key, &recent.id));
             }
+        }
+        for some in whole.chunks(MAX_ANNOUNCE) {
+            cx.stats.broadcast.announced += some.len() as u64;
+            cx.stats.broadcast.announced_whole += some.len() as u64;
+            let have = Have {
+                ids: Bounded::truncated(some.to_vec()),
+            };
+            Self::control(link, &Message::Have(have), cx);
         }
         for some in ids.chunks(MAX_ANNOUNCE) {
             cx.stats.broadcast.announced += some.len() as u64;
@@ -281,11 +347,21 @@ impl Broadcast {
             } else {
                 Lane::Forwarded
             };
+            let (id, large) = (recent.id, recent.large);
+            let frame = if large {
+                head_for(&frame, recent.hops, true)
+            } else {
+                frame
+            };
             cx.stats.broadcast.served += 1;
-            if self.push(link, number, lane, &frame, cx) == Pushed::Full
-                && let Some(recent) = self.recent.get_mut(number)
-            {
-                recent.sent.remove(slot);
+            match self.push(link, number, lane, &frame, cx) {
+                Pushed::Sent if large => self.follow(id, link, number),
+                Pushed::Full => {
+                    if let Some(recent) = self.recent.get_mut(number) {
+                        recent.sent.remove(slot);
+                    }
+                }
+                Pushed::Sent | Pushed::Owed => {}
             }
         }
     }
@@ -325,12 +401,15 @@ impl Broadcast {
             };
             let slot = edge.slot;
             let has = self.recent.get(number).is_some_and(|it| it.shown.has(slot));
+            let large = wire::tag_of(&unsent.frame) == Some(wire::tag::HEAD);
             if has || self.push(link, number, Lane::Own, &unsent.frame, cx) != Pushed::Full {
                 unsent.to += 1;
                 unsent.since.get_or_insert(now);
                 if let Some(recent) = self.recent.get_mut(number) {
                     recent.accepted = true;
                     recent.own = true;
+                    recent.large = large;
+                    recent.whole = large;
                     recent.sent.insert(slot);
                 }
             }

@@ -31,6 +31,14 @@ pub(super) struct Recent {
     pub(super) accepted: bool,
     /// Published here.
     pub(super) own: bool,
+    /// Its body travels apart.
+    pub(super) large: bool,
+    /// The body is here.
+    pub(super) whole: bool,
+    /// In how many steps its head came here.
+    pub(super) hops: u8,
+    /// Neighbors that have the body, get it from us, or were told that it is here.
+    pub(super) served: Slots,
 }
 
 /// A ring of the latest messages. When full, the oldest is forgotten: a late announcement of it then costs one duplicate.
@@ -73,6 +81,10 @@ impl RecentTable {
             asked: false,
             accepted: false,
             own: false,
+            large: false,
+            whole: false,
+            hops: 0,
+            served: Slots::default(),
         });
         number
     }
@@ -109,6 +121,7 @@ impl RecentTable {
         for recent in &mut self.ring {
             recent.shown.remove(slot);
             recent.sent.remove(slot);
+            recent.served.remove(slot);
             if recent.first == Some(slot) {
                 recent.first = None;
             }

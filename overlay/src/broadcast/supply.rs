@@ -91,6 +91,7 @@ impl Broadcast {
             return;
         };
         let shown = self.recent.get(state.last).map(|recent| recent.shown);
+        let rules = cx.rules;
         let had_it = self
             .edges
             .iter()
@@ -98,7 +99,7 @@ impl Broadcast {
             .filter(|(_, edge)| Some(edge.slot) != not)
             .min_by_key(|(link, edge)| {
                 let rtt = links.get(**link).map(|link| link.rtt);
-                (edge.demoted(now), rtt.unwrap_or(Duration::MAX))
+                (edge.demoted(now, rules), rtt.unwrap_or(Duration::MAX))
             });
         if let Some((link, edge)) = had_it {
             let (link, slot) = (*link, edge.slot);
@@ -161,6 +162,7 @@ impl Broadcast {
     pub(super) fn top_up(&mut self, links: &Links, cx: &mut Cx<'_>) {
         let now = cx.now.mono;
         let want = cx.config.broadcast.default_suppliers.max(1);
+        let rules = cx.rules;
         loop {
             let have = self.edges.values().filter(|edge| edge.in_default);
             let (count, dialled) = have.fold((0, 0), |(count, dialled), edge| {
@@ -173,7 +175,7 @@ impl Broadcast {
                 let fits = |edge: &Edge| {
                     !edge.in_default
                         && (edge.outbound || !outbound)
-                        && (demoted || !edge.demoted(now))
+                        && (demoted || !edge.demoted(now, rules))
                 };
                 let found = self.edges.iter().filter(|(_, edge)| fits(edge));
                 found.map(|(link, _)| *link).collect()
@@ -264,6 +266,7 @@ impl Broadcast {
                 Some(state) => {
                     state.out_pruned.remove(edge.slot);
                     state.out_grafted.insert(edge.slot);
+                    state.out_follow.insert(edge.slot);
                 }
                 None => cx.stats.broadcast.unknown_author += 1,
             },
@@ -283,6 +286,7 @@ impl Broadcast {
                 Some(state) => {
                     state.out_pruned.insert(edge.slot);
                     state.out_grafted.remove(edge.slot);
+                    state.out_follow.remove(edge.slot);
                 }
                 None => cx.stats.broadcast.unknown_author += 1,
             },

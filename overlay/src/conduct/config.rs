@@ -30,7 +30,7 @@ pub struct Config {
     pub exchange: Rate,
     /// Announcements, bytes of frames. Default 1 MiB, then 1 MiB/s: 130,000 ids a second.
     pub announce: Rate,
-    /// Grafts and prunes, frames. Default 4,096, then 2,048/s: a young tree sends one for each duplicate within a round
+    /// Grafts, prunes, wants and cancels, frames. Default 4,096, then 2,048/s: a young tree sends one for each duplicate within a round
     /// trip.
     pub tree: Rate,
     /// Reconciliation, fetches and their refusals, frames. Default 1,024, then 512/s: 130,000 ids a second.

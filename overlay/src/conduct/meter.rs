@@ -27,10 +27,10 @@ impl Class {
             tag::PING | tag::PONG => Self::Liveness,
             tag::NEIGHBOR_REQUEST | tag::NEIGHBOR_REPLY => Self::Neighbor,
             tag::EXCHANGE_REQUEST | tag::EXCHANGE_REPLY => Self::Exchange,
-            tag::ANNOUNCE => Self::Announce,
-            tag::GRAFT | tag::PRUNE => Self::Tree,
+            tag::ANNOUNCE | tag::HAVE => Self::Announce,
+            tag::GRAFT | tag::PRUNE | tag::WANT | tag::CANCEL => Self::Tree,
             tag::RECONCILE | tag::FETCH | tag::FETCH_MISSING => Self::Repair,
-            tag::GOSSIP => return None,
+            tag::GOSSIP | tag::HEAD | tag::CHUNK => return None,
             _ => Self::Unknown,
         })
     }

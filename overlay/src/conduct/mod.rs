@@ -37,7 +37,7 @@ crate::stats::counters! {
         over_rate_exchange,
         /// Announcements dropped beyond a link's rate.
         over_rate_announce,
-        /// Grafts and prunes dropped beyond a link's rate.
+        /// Grafts, prunes, wants and cancels dropped beyond a link's rate.
         over_rate_tree,
         /// Reconciliation and fetch frames dropped beyond a link's rate.
         over_rate_repair,
@@ -151,7 +151,7 @@ impl Conduct {
         }
     }
 
-    /// Judges a frame by its tag and length, before it is decoded. Gossip always passes; frames of links that never opened
+    /// Judges a frame by its tag and length, before it is decoded. Gossip, heads and chunks always pass; frames of links that never opened
     /// do not.
     pub fn on_frame(&mut self, link: LinkId, tag: u8, len: usize, cx: &mut Cx<'_>) -> Judgement {
         let Some((_, meter)) = self.meters.get_mut(&link) else {

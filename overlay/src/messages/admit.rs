@@ -1,12 +1,12 @@
 //! The one way from a frame to a verified message: cheap checks before costly ones.
 
 use bytes::Bytes;
-use crypto::{MessageId, PeerId};
+use crypto::{MessageId, PeerId, Signed};
 
 use crate::cx::Cx;
 use crate::input::{LinkId, Now};
 use crate::messages::{AHEAD_MS, Arrival, LIVE_MARGIN_MS, Messages, point_of};
-use crate::wire::{Gossip, MessageHeader};
+use crate::wire::MessageHeader;
 
 /// Why a message is not taken. Nobody is to blame: clocks, edges and policies differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub enum Refused {
     BadHeader,
     /// The author policy says no.
     NotAdmitted,
+    /// The body is longer than this node takes.
+    TooLarge,
     /// Two messages of lesser id with this author and sequence number are known.
     Surplus,
     /// The seen set is full and this account holds more than its share.
@@ -39,17 +41,18 @@ pub enum Admission {
 }
 
 /// Checks a message in the order length (done by the codec, which also computed the body root), seen?, window, author
-/// policy, signature. `repaired` = asked for by repair, which takes dates down to the low edge. Counts every outcome
+/// policy, signature. A large message comes without entries. `repaired` = asked for by repair, which takes dates down to the low edge. Counts every outcome
 /// but the last.
 pub fn admit(
-    gossip: Gossip,
+    signed: Signed<MessageHeader>,
+    entries: Vec<Bytes>,
     frame: Bytes,
     from: (LinkId, PeerId),
     repaired: bool,
     messages: &Messages,
     cx: &mut Cx<'_>,
 ) -> Admission {
-    let header = &gossip.signed.value;
+    let header = &signed.value;
     let id = header.id(cx.network);
     if messages.knows(&point_of(header, &id)) {
         cx.stats.messages.duplicates += 1;
@@ -68,16 +71,18 @@ pub fn admit(
             Refused::TooNew => &mut counters.too_new,
             Refused::BadHeader => &mut counters.bad_header,
             Refused::NotAdmitted => &mut counters.not_admitted,
+            Refused::TooLarge => &mut counters.too_large,
             Refused::Surplus => &mut counters.surplus,
             Refused::OverShare => &mut counters.over_share,
         } += 1;
         return Admission::Refused(refused);
     }
-    match gossip.signed.verify(cx.network, cx.keys) {
+    match signed.verify(cx.network, cx.keys) {
         Ok(header) => Admission::Arrival(Box::new(Arrival {
             id,
             header,
-            entries: gossip.entries,
+            entries,
+            body: None,
             frame,
             from: Some(from),
             repaired,
@@ -110,6 +115,9 @@ impl Messages {
     ) -> Result<(), Refused> {
         if header.prev_seq >= header.seq {
             return Err(Refused::BadHeader);
+        }
+        if header.body_len as usize > self.config.max_body {
+            return Err(Refused::TooLarge);
         }
         let margin = if repaired { 0 } else { LIVE_MARGIN_MS };
         if header.published_unix_ms < self.decided.low_edge_ms().saturating_add(margin) {

@@ -270,7 +270,7 @@ impl Authors {
             return false;
         };
         self.deadlines.remove(&(held.until, number, seq, *id));
-        self.held_bytes -= size(&held.arrival);
+        self.held_bytes -= held.arrival.cost();
         true
     }
 
@@ -314,7 +314,7 @@ impl Authors {
                 fate,
             }];
         };
-        self.held_bytes += size(&arrival);
+        self.held_bytes += arrival.cost();
         self.deadlines.insert((until, number, seq, id));
         author.held.insert(
             (seq, id),
@@ -361,7 +361,7 @@ impl Authors {
             last = last.max(key.0);
             passed.insert(key.0);
             self.deadlines.remove(&(held.until, number, key.0, key.1));
-            self.held_bytes -= size(&held.arrival);
+            self.held_bytes -= held.arrival.cost();
             released.push(Release {
                 arrival: held.arrival,
                 gap: !there,
@@ -445,8 +445,4 @@ impl Authors {
     pub(super) fn held(&self) -> (usize, usize) {
         (self.deadlines.len(), self.held_bytes)
     }
-}
-
-fn size(arrival: &Arrival) -> usize {
-    arrival.frame.len() + crate::messages::ROW_OVERHEAD as usize
 }

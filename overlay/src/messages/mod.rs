@@ -35,6 +35,7 @@ pub use authors::Hole;
 pub use decided::Decided;
 pub use evidence::{Evidence, NotEvidence};
 pub use part::Messages;
+pub(crate) use publish::packed;
 pub use topic::{BadTopic, MAX_TOPIC, Topic};
 
 use crate::input::LinkId;
@@ -42,10 +43,17 @@ use crate::wire::{MessageHeader, Point};
 
 /// Most entries in one message.
 pub const MAX_ENTRIES: usize = 256;
-/// Longest single payload, bytes.
-pub const MAX_PAYLOAD: usize = 32 * 1024;
-/// Longest body of one message (entries with their length prefixes), bytes; leaves room for the header in a 64 KiB frame.
-pub const MAX_BODY: usize = 48 * 1024;
+/// Longest body (entries with their length prefixes) that the protocol allows, bytes; what a node takes is
+/// [`Config::max_body`]. The hashes of its chunks must fit a frame.
+pub const MAX_BODY: usize = 32 * 1024 * 1024;
+/// Longest single payload that a node takes unless told otherwise, bytes ([`Config::max_body`]).
+pub const DEFAULT_MAX_PAYLOAD: usize = 16 * 1024 * 1024;
+/// Longest single payload that the protocol allows, bytes: alone in the longest body.
+pub const MAX_PAYLOAD: usize = MAX_BODY - ENTRY_PREFIX;
+/// What an entry takes in a body beside its bytes.
+pub const ENTRY_PREFIX: usize = 4;
+/// Longest body that may travel in one frame with its header, bytes; leaves room for the header in a 64 KiB frame.
+pub const MAX_INLINE: usize = 48 * 1024;
 
 /// What a message costs in the retention beside its body: header, signature, ids, indexes, bytes.
 pub(crate) const ROW_OVERHEAD: u32 = 256;
@@ -68,6 +76,8 @@ crate::stats::counters! {
         bad_header,
         /// Refused: the author policy does not admit the author.
         not_admitted,
+        /// Refused: the body is longer than this node takes.
+        too_large,
         /// Refused: a third message with one (author, sequence number).
         surplus,
         /// Refused: the seen set is full and the author (or the link, for fresh authors) holds more than its share.
@@ -76,6 +86,8 @@ crate::stats::counters! {
         stalled,
         /// Messages whose signature did not verify.
         bad_signatures,
+        /// Messages whose signed body is not made of entries, which is their author's fault; decided, and given to nobody.
+        bad_bodies,
         /// Messages verified and accepted, our own included.
         accepted,
         /// Messages appended to the log.
@@ -185,9 +197,12 @@ pub struct Arrival {
     pub id: MessageId,
     /// The verified header.
     pub header: Verified<MessageHeader>,
-    /// The entries (their root has been checked against the header).
+    /// The entries (their root has been checked against the header). Of a large message none while its body is on its way,
+    /// nor when the body turns out not to be made of entries.
     pub entries: Vec<Bytes>,
-    /// The frame it came in, to be passed on as it is.
+    /// The whole body, which the entries are parts of, if it travels apart from its header.
+    pub body: Option<Bytes>,
+    /// The frame it came in (of a large message: its head), to be passed on as it is.
     pub frame: Bytes,
     /// Who brought it; `None` = published here.
     pub from: Option<(LinkId, PeerId)>,
@@ -210,12 +225,32 @@ impl Arrival {
     pub fn point(&self) -> Point {
         point_of(&self.header, &self.id)
     }
+
+    /// About how many bytes of memory it takes.
+    #[must_use]
+    pub fn cost(&self) -> usize {
+        let body = self.body.as_ref().map_or(0, Bytes::len);
+        self.frame.len() + body + ROW_OVERHEAD as usize
+    }
+}
+
+/// Whether a message of so many entries and bytes of body travels in one frame with its header. A single entry does up to
+/// `inline` bytes ([`Config::inline`]); several, up to [`MAX_INLINE`]: an author with payloads waiting is a busy one, to whom
+/// every node has settled on one supplier.
+#[must_use]
+pub fn is_inline(count: usize, body_len: usize, inline: usize) -> bool {
+    body_len <= MAX_INLINE && (body_len <= inline || count > 1)
 }
 
 /// Settings of this room. The numbers of the window are the protocol's; the caps are guesses that bound memory on a small
 /// machine (about 64 MiB with everything full but the seen set).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
+    /// Longest body of one entry that travels in one frame with its header, bytes (1 KiB, a guess until the simulation of
+    /// dissemination settles it; at most [`MAX_INLINE`]). What is longer goes header first.
+    pub inline: usize,
+    /// Longest body taken and published, bytes: 16 MiB of payload and the lengths of 256 entries; at most [`MAX_BODY`].
+    pub max_body: usize,
     /// How long a message is kept, by its date (24 h).
     pub retention: Duration,
     /// Most bytes in the log (256 MiB).
@@ -231,7 +266,7 @@ pub struct Config {
     pub verdict_deadline: Duration,
     /// Most messages waiting for a verdict (1,024).
     pub max_verdicts: usize,
-    /// Most bytes waiting for a verdict (8 MiB).
+    /// Most bytes waiting for a verdict (8 MiB); one message may be larger.
     pub max_verdict_bytes: usize,
     /// How long a message waits for its author's previous one (2 s). Halfway, repair asks whoever brought it.
     pub hold: Duration,
@@ -251,19 +286,31 @@ pub struct Config {
     pub established_after: Duration,
     /// Most bytes of frames kept for grafts and fetches (16 MiB).
     pub recent_bytes: usize,
-    /// How long they are kept (60 s).
+    /// Most bytes of bodies kept, apart from their headers, for those who ask for them (48 MiB, at least one).
+    pub recent_body_bytes: usize,
+    /// How long both are kept (60 s).
     pub recent_time: Duration,
     /// Most publishes that wait for a verdict or for the store (4,096).
     pub max_publishes: usize,
-    /// Most bytes of payload in them (16 MiB); one message may be larger.
+    /// Most bytes of payload in them (48 MiB); one message may be larger.
     pub max_publish_bytes: usize,
     /// Cursors and own sequence numbers reserved in one go (4,096), at least [`MAX_ENTRIES`].
     pub reserve: u64,
 }
 
+impl Config {
+    /// Longest single payload that this node takes, bytes.
+    #[must_use]
+    pub const fn max_payload(&self) -> usize {
+        self.max_body.saturating_sub(MAX_ENTRIES * ENTRY_PREFIX)
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
+            inline: 1024,
+            max_body: DEFAULT_MAX_PAYLOAD + MAX_ENTRIES * ENTRY_PREFIX,
             retention: Duration::from_secs(24 * 60 * 60),
             max_bytes: 256 * 1024 * 1024,
             max_messages: 1_000_000,
@@ -280,9 +327,10 @@ impl Default for Config {
             max_authors: 65_536,
             established_after: Duration::from_secs(600),
             recent_bytes: 16 * 1024 * 1024,
+            recent_body_bytes: 48 * 1024 * 1024,
             recent_time: Duration::from_secs(60),
             max_publishes: 4096,
-            max_publish_bytes: 16 * 1024 * 1024,
+            max_publish_bytes: 48 * 1024 * 1024,
             reserve: 4096,
         }
     }
@@ -299,6 +347,8 @@ pub struct Accepted {
     pub published_unix_ms: u64,
     /// The frame to pass on as it is.
     pub frame: Bytes,
+    /// Length of its body, if that travels apart from the frame.
+    pub body_len: Option<usize>,
     /// Who brought it; `None` = published here.
     pub from: Option<LinkId>,
     /// Fetched by repair rather than pushed live.

@@ -15,8 +15,10 @@ use super::verdicts::Verdicts;
 use crate::action::{Delivery, Event, Row};
 use crate::cx::Cx;
 use crate::input::{LinkId, Now, Token, Verdict};
-use crate::messages::{Accepted, Arrival, Config, ROW_OVERHEAD, StoredMessage, point_of};
-use crate::wire::{MessageHeader, Point};
+use crate::messages::{
+    Accepted, Arrival, Config, MAX_INLINE, ROW_OVERHEAD, StoredMessage, packed, point_of,
+};
+use crate::wire::{self, MessageHeader, Point};
 
 /// Most messages whose delivery waits for the store to reserve cursors; beyond it arrivals are dropped, and repaired later.
 const MAX_READY: usize = 4096;
@@ -75,6 +77,12 @@ impl Messages {
             return;
         }
         self.watch_for_clone(&arrival, cx);
+        if arrival.entries.len() != usize::from(arrival.header.count) {
+            cx.stats.messages.bad_bodies += 1;
+            self.drop_decided(arrival, cx);
+            self.flush(cx);
+            return;
+        }
         if !self.config.validated_topics.contains(&arrival.header.topic) {
             self.accept(arrival, cx);
             self.flush(cx);
@@ -174,6 +182,7 @@ impl Messages {
             arrival.id,
             arrival.frame.clone(),
             arrival.header.clone(),
+            arrival.body.clone(),
             cx.now.mono,
         );
         self.accepted.push(Accepted {
@@ -181,6 +190,7 @@ impl Messages {
             author: arrival.header.signer(),
             published_unix_ms: arrival.header.published_unix_ms,
             frame: arrival.frame.clone(),
+            body_len: arrival.body.as_ref().map(Bytes::len),
             from: arrival.from.map(|(link, _)| link),
             repaired: arrival.repaired,
         });
@@ -362,6 +372,28 @@ impl Messages {
     #[must_use]
     pub fn frame(&self, id: &MessageId) -> Option<Bytes> {
         self.recent.frame(id)
+    }
+
+    /// The frame of a message of the last minute for one who fetches it: whole if it fits one frame, however it came.
+    #[must_use]
+    pub fn to_serve(&self, id: &MessageId) -> Option<Bytes> {
+        let frame = self.recent.frame(id)?;
+        if wire::tag_of(&frame) != Some(wire::tag::HEAD) {
+            return Some(frame);
+        }
+        let body = self.recent.body(id)?;
+        let signed = self.recent.header(id)?.signed();
+        if body.len() > MAX_INLINE {
+            return Some(wire::head_for(&frame, 0, false));
+        }
+        let entries = wire::entries_of(&body, signed.value.count)?;
+        Some(packed(signed.clone(), entries, MAX_INLINE).0)
+    }
+
+    /// The body of a large message of the last minute.
+    #[must_use]
+    pub fn body(&self, id: &MessageId) -> Option<Bytes> {
+        self.recent.body(id)
     }
 
     /// The decided messages of the window.

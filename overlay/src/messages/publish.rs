@@ -4,18 +4,17 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use bytes::Bytes;
-use crypto::{EntryId, MessageId, Signed};
+use crypto::{EntryId, Manifest, MessageId, Signed};
 
 use super::part::Messages;
 use super::reserve::Reservation;
 use crate::action::{Event, Receipt};
 use crate::cx::Cx;
 use crate::input::{Token, Verdict};
-use crate::messages::{Arrival, MAX_BODY, MAX_ENTRIES, MAX_PAYLOAD, PublishError, Topic};
-use crate::wire::{self, Gossip, Message, MessageHeader, body_of};
-
-/// Bytes of an entry's length in a body.
-const LENGTH: usize = 4;
+use crate::messages::{
+    Arrival, ENTRY_PREFIX, MAX_ENTRIES, MAX_INLINE, PublishError, Topic, is_inline,
+};
+use crate::wire::{self, Gossip, Head, Message, MessageHeader, body_bytes, body_of, entries_of};
 
 /// A publish that is not signed yet.
 #[derive(Debug)]
@@ -122,7 +121,7 @@ impl Messages {
         !self.is_stalled()
             && !self.is_crowded()
             && self.publishes.count() < self.config.max_publishes
-            && self.has_room_for(MAX_ENTRIES * MAX_PAYLOAD)
+            && self.has_room_for(self.config.max_body)
     }
 
     /// Whether so many bytes of payload may wait too. One message may always, however small the bound.
@@ -146,10 +145,11 @@ impl Messages {
         if payloads.is_empty() || payloads.len() > MAX_ENTRIES {
             return Err(PublishError::Count(payloads.len()));
         }
-        if let Some(payload) = payloads.iter().find(|payload| payload.len() > MAX_PAYLOAD) {
+        let max = self.config.max_payload();
+        if let Some(payload) = payloads.iter().find(|payload| payload.len() > max) {
             return Err(PublishError::TooLarge {
                 size: payload.len(),
-                max: MAX_PAYLOAD,
+                max,
             });
         }
         let header = self.header(topic, payloads, cx);
@@ -244,16 +244,14 @@ impl Messages {
                 header.prev_seq = std::mem::replace(&mut prev_seq, seq);
                 let header = Signed::sign(header, cx.identity, cx.network)
                     .map_err(|error| PublishError::Signer(error.to_string()))?;
-                let gossip = Gossip {
-                    signed: header.signed().clone(),
-                    entries,
-                };
-                let entries = gossip.entries.clone();
+                let signed = header.signed().clone();
+                let (frame, body, entries) = packed(signed, entries, self.config.inline);
                 Ok(Arrival {
                     id: header.id(cx.network),
                     header,
                     entries,
-                    frame: wire::encode(&Message::Gossip(Box::new(gossip))),
+                    body,
+                    frame,
                     from: None,
                     repaired: false,
                 })
@@ -385,19 +383,46 @@ fn refuse(token: Token, error: PublishError, cx: &mut Cx<'_>) {
     });
 }
 
-/// What payloads take while they wait.
-fn size(payloads: &[Bytes]) -> usize {
-    payloads.iter().map(|payload| payload.len() + LENGTH).sum()
+/// The frame of a signed message; and, if its body travels apart, the body and the entries as parts of it.
+pub(crate) fn packed(
+    signed: Signed<MessageHeader>,
+    entries: Vec<Bytes>,
+    inline: usize,
+) -> (Bytes, Option<Bytes>, Vec<Bytes>) {
+    let count = signed.value.count;
+    if !is_inline(entries.len(), signed.value.body_len as usize, inline) {
+        let body = Bytes::from(body_bytes(&entries));
+        if let (Some(manifest), Some(entries)) = (Manifest::of(&body), entries_of(&body, count)) {
+            let head = Message::Head(Box::new(Head {
+                signed,
+                manifest,
+                hops: 0,
+                follows: false,
+            }));
+            return (wire::encode(&head), Some(body), entries);
+        }
+    }
+    let gossip = Message::Gossip(Box::new(Gossip {
+        signed,
+        entries: entries.clone(),
+    }));
+    (wire::encode(&gossip), None, entries)
 }
 
-/// Cuts payloads into bodies that fit, in order.
+/// What payloads take while they wait.
+fn size(payloads: &[Bytes]) -> usize {
+    let each = |payload: &Bytes| payload.len() + ENTRY_PREFIX;
+    payloads.iter().map(each).sum()
+}
+
+/// Cuts payloads into bodies, in order: what fits one frame together shares one, what does not is alone.
 fn split(payloads: &[Bytes]) -> Vec<Vec<Bytes>> {
     let mut bodies: Vec<Vec<Bytes>> = Vec::new();
-    let mut length = MAX_BODY;
+    let mut length = MAX_INLINE;
     for payload in payloads {
-        let more = payload.len() + LENGTH;
+        let more = payload.len() + ENTRY_PREFIX;
         match bodies.last_mut() {
-            Some(body) if length + more <= MAX_BODY => {
+            Some(body) if length + more <= MAX_INLINE => {
                 body.push(payload.clone());
                 length += more;
             }

@@ -65,7 +65,11 @@ impl Messages {
                 config.max_verdict_bytes,
                 config.verdict_deadline,
             ),
-            recent: Recent::new(config.recent_bytes, config.recent_time),
+            recent: Recent::new(
+                config.recent_bytes,
+                config.recent_body_bytes,
+                config.recent_time,
+            ),
             cursors: Reservation::new(next_cursor, config.reserve),
             ready: VecDeque::new(),
             ready_bytes: 0,

@@ -120,7 +120,8 @@ impl Node {
     fn receive_from(&mut self, whom: u32, gossip: Gossip, repaired: bool) -> Admission {
         let frame = wire::encode(&Message::Gossip(Box::new(gossip.clone())));
         let admission = admit(
-            gossip,
+            gossip.signed,
+            gossip.entries,
             frame,
             (LinkId(u64::from(whom)), peer(whom)),
             repaired,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::input::Token;
-use crate::messages::{Arrival, ROW_OVERHEAD};
+use crate::messages::Arrival;
 
 /// Verified messages of validated topics, by the token of their question. Capped; when full, newcomers are dropped and
 /// taken again when they come again.
@@ -29,17 +29,18 @@ impl Verdicts {
     }
 
     pub(super) fn has_room(&self, arrival: &Arrival) -> bool {
-        self.waiting.len() < self.max && self.bytes + size(arrival) <= self.max_bytes
+        self.waiting.is_empty()
+            || self.waiting.len() < self.max && self.bytes + arrival.cost() <= self.max_bytes
     }
 
     pub(super) fn insert(&mut self, token: Token, arrival: Arrival, now: Instant) {
-        self.bytes += size(&arrival);
+        self.bytes += arrival.cost();
         self.waiting.insert(token, (now + self.deadline, arrival));
     }
 
     pub(super) fn take(&mut self, token: Token) -> Option<Arrival> {
         let (_, arrival) = self.waiting.remove(&token)?;
-        self.bytes -= size(&arrival);
+        self.bytes -= arrival.cost();
         Some(arrival)
     }
 
@@ -55,8 +56,4 @@ impl Verdicts {
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         self.waiting.first_key_value().map(|(_, (due, _))| *due)
     }
-}
-
-fn size(arrival: &Arrival) -> usize {
-    arrival.frame.len() + ROW_OVERHEAD as usize
 }

@@ -7,7 +7,7 @@ use crypto::MessageId;
 
 use crate::cx::{Cx, FRAME_OVERHEAD};
 use crate::input::{Lane, LinkId};
-use crate::messages::{Arrival, Messages, ROW_OVERHEAD};
+use crate::messages::{Arrival, Messages};
 use crate::repair::Config;
 use crate::wire::{self, Bounded, Fetch as FetchFrame, MAX_FETCH, Message, Point};
 
@@ -241,7 +241,7 @@ impl Fetch {
     /// A message asked for has come, verified.
     pub(super) fn arrived(&mut self, arrival: Arrival, now: Instant) {
         self.settled(&arrival.id);
-        self.arrived_bytes += size(&arrival);
+        self.arrived_bytes += arrival.cost();
         self.arrived.insert(arrival.point(), arrival);
         self.blocked_since.get_or_insert(now);
     }
@@ -261,7 +261,7 @@ impl Fetch {
                 cx.stats.repair.out_of_order += 1;
             }
             if let Some((_, arrival)) = self.arrived.pop_first() {
-                self.arrived_bytes -= size(&arrival);
+                self.arrived_bytes -= arrival.cost();
                 self.arrivals.push(arrival);
             }
         }
@@ -422,8 +422,4 @@ impl Fetch {
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight
     }
-}
-
-fn size(arrival: &Arrival) -> usize {
-    arrival.frame.len() + ROW_OVERHEAD as usize
 }

@@ -10,6 +10,7 @@
 //! Two equal nodes exchange one small frame each way. Everything walks the set in slices, so that a large window never
 //! holds up a step.
 
+mod arrive;
 mod fetch;
 mod fingerprint;
 mod job;

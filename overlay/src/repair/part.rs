@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use crypto::PeerId;
 
 use super::FRESH_MS;
 use super::fetch::Fetch;
@@ -13,12 +12,13 @@ use super::peer::Peer;
 use super::serve::Serve;
 use super::session::{FIRST_ANSWER, Scope, Session, Turn, date};
 use crate::action::Row;
+use crate::bodies::News;
 use crate::collections::TokenBucket;
 use crate::cx::Cx;
 use crate::input::{Lane, LinkId, Token};
-use crate::messages::{AHEAD_MS, Admission, Arrival, Messages, admit};
+use crate::messages::{AHEAD_MS, Arrival, Messages};
 use crate::neighbors::{Change, Code, Links};
-use crate::wire::{self, Bounded, Fetch as FetchFrame, FetchMissing, Gossip, Message, Reconcile};
+use crate::wire::{self, Bounded, Fetch as FetchFrame, FetchMissing, Message, Reconcile};
 
 /// Between two slices of work.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -55,6 +55,7 @@ pub struct Repair {
     sessions_at: Option<Instant>,
     pub(super) fetch: Fetch,
     serve: Serve,
+    pub(super) news: Vec<News>,
 }
 
 impl Repair {
@@ -76,6 +77,7 @@ impl Repair {
             sessions_at: None,
             fetch: Fetch::new(cx.config.repair.fetch_timeout),
             serve: Serve::new(),
+            news: Vec::new(),
         };
         repair.schedule(cx);
         repair
@@ -322,39 +324,9 @@ impl Repair {
         Ok(())
     }
 
-    /// A message on the bulk lane; taken only if it was asked for.
-    ///
-    /// # Errors
-    /// A bad signature: the sender should have checked it.
-    pub fn on_gossip(
-        &mut self,
-        link: LinkId,
-        peer: PeerId,
-        gossip: Gossip,
-        frame: Bytes,
-        messages: &Messages,
-        cx: &mut Cx<'_>,
-    ) -> Result<(), Code> {
-        self.stirred = true;
-        let id = gossip.signed.value.id(cx.network);
-        if !self.fetch.is_asked(link, &id, cx.now.mono) {
-            cx.stats.repair.unasked += 1;
-            return Ok(());
-        }
-        cx.stats.repair.received += 1;
-        match admit(gossip, frame, (link, peer), true, messages, cx) {
-            Admission::Duplicate(id) => self.fetch.settled(&id),
-            Admission::Refused(_) => {
-                cx.stats.repair.refused += 1;
-                self.fetch.absent(link, &id, cx.now.mono);
-            }
-            Admission::BadSignature => {
-                self.fetch.absent(link, &id, cx.now.mono);
-                return Err(Code::BadSignature);
-            }
-            Admission::Arrival(arrival) => self.fetch.arrived(*arrival, cx.now.mono),
-        }
-        Ok(())
+    /// What is to be told to `bodies`.
+    pub fn take_news(&mut self) -> Vec<News> {
+        std::mem::take(&mut self.news)
     }
 
     /// An answer of the store.

@@ -10,11 +10,13 @@ use crate::action::{Action, Key, Row};
 use crate::collections::TokenBucket;
 use crate::cx::{Cx, FRAME_OVERHEAD};
 use crate::input::{Lane, LinkId, Token};
-use crate::messages::Messages;
-use crate::wire::{self, Bounded, FetchMissing, Gossip, MAX_FETCH, MAX_FRAME, Message};
+use crate::messages::{MAX_INLINE, Messages, packed};
+use crate::wire::{Bounded, FetchMissing, MAX_FETCH, MAX_FRAME, Message};
 
 /// Rows read ahead for one link.
 const READ_AHEAD: usize = 8;
+/// Rows read at once while they are long ones.
+const LONG_LOADS: usize = 2;
 /// Until it is looked again whether the store is free.
 const RETRY: Duration = Duration::from_millis(5);
 /// What an id that is not here costs of a link's budget, bytes: nobody asks for many of them in good faith.
@@ -46,6 +48,8 @@ fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
 pub(super) struct Serve {
     links: BTreeMap<LinkId, Customer>,
     loads: BTreeMap<Token, (LinkId, MessageId)>,
+    /// The last row read was a long one.
+    long: bool,
     /// Rows read, or being read, that were not sent yet.
     held: usize,
     /// No customer's `wake` is earlier.
@@ -57,6 +61,7 @@ impl Serve {
         Self {
             links: BTreeMap::new(),
             loads: BTreeMap::new(),
+            long: false,
             held: 0,
             wake: None,
         }
@@ -124,10 +129,9 @@ impl Serve {
             return;
         };
         if let Some(Row::Message(stored)) = row {
-            *slot = Slot::Ready(wire::encode(&Message::Gossip(Box::new(Gossip {
-                signed: stored.signed,
-                entries: stored.entries,
-            }))));
+            self.long = stored.signed.value.body_len as usize > MAX_INLINE;
+            // Of a large message the head: its body is asked for in its own time.
+            *slot = Slot::Ready(packed(stored.signed, stored.entries, MAX_INLINE).0);
         } else {
             self.held -= 1;
             *slot = Slot::Missing;
@@ -169,7 +173,7 @@ impl Serve {
         while let Some((id, slot)) = customer.queue.front() {
             let frame = match slot {
                 Slot::Ready(frame) => Some(frame.clone()),
-                Slot::Waiting => messages.frame(id),
+                Slot::Waiting => messages.to_serve(id),
                 Slot::Loading | Slot::Missing => None,
             };
             if let Some(frame) = frame {
@@ -216,10 +220,11 @@ impl Serve {
             return;
         };
         for (id, slot) in customer.queue.iter_mut().take(READ_AHEAD) {
-            if !matches!(slot, Slot::Waiting) || messages.frame(id).is_some() {
+            if !matches!(slot, Slot::Waiting) || messages.to_serve(id).is_some() {
                 continue;
             }
-            if self.held >= cx.config.repair.max_loads {
+            let most = if self.long { LONG_LOADS } else { usize::MAX };
+            if self.held >= cx.config.repair.max_loads || self.loads.len() >= most {
                 // Others are first.
                 customer.wake = Some(cx.now.mono + RETRY);
                 self.wake = earlier(self.wake, customer.wake);

@@ -352,6 +352,7 @@ fn sized(author: &Identity, n: u64, prev: u64, age_ms: u64, size: usize) -> Arri
         id: header.id(&network),
         header,
         entries,
+        body: None,
         frame,
         from: None,
         repaired: false,

@@ -5,6 +5,7 @@
 //! of another.
 
 pub mod adversary;
+mod bar;
 pub mod cast;
 pub mod classic;
 mod crowd;
@@ -16,6 +17,7 @@ pub mod outcome;
 mod roles;
 mod run;
 pub mod scenario;
+pub mod spread;
 mod talk;
 mod watch;
 pub mod world;

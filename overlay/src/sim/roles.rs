@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crypto::{PeerId, Signed};
 
-use super::adversary::{Clique, Plan, Puppet};
+use super::adversary::{Clique, Plan, Puppet, Taker};
 use super::cast::Cast;
 use super::classic::cyclon::Sent;
 use super::classic::framework::Kind;
@@ -61,8 +61,11 @@ impl Roles<'_> {
             _ if hostile && cyclon && self.scenario.adversary == Adversary::SilentBias => {
                 Box::new(self.shuffler(index, Some(self.clique.clone())))
             }
+            _ if hostile && self.scenario.adversary.is_on_messages() => {
+                Box::new(self.taker(index, now)?)
+            }
             _ if hostile => Box::new(self.puppet(index)),
-            scenario::Player::Overlay => return self.node(index, now),
+            scenario::Player::Overlay => return Ok(Player::Node(self.core(index, now)?)),
             scenario::Player::NaiveCap => Box::new(self.naive_cap(index)),
             scenario::Player::Cyclon | scenario::Player::Healer | scenario::Player::Swapper => {
                 Box::new(self.shuffler(index, None))
@@ -71,7 +74,20 @@ impl Roles<'_> {
         Ok(Player::Other(actor))
     }
 
-    fn node(&self, index: usize, now: Now) -> Result<Player, ScenarioError> {
+    fn taker(&self, index: usize, now: Now) -> Result<Taker, ScenarioError> {
+        let core = self.core(index, now)?;
+        let network = self.world.network();
+        let attack = self.scenario.adversary;
+        Ok(Taker::new(core, attack, network, self.attack_at(now)))
+    }
+
+    /// When hostile nodes begin.
+    fn attack_at(&self, now: Now) -> Instant {
+        let since = self.world.time().seconds();
+        now.mono + Duration::from_secs_f64((self.scenario.attack_at_s - since).max(0.0))
+    }
+
+    fn core(&self, index: usize, now: Now) -> Result<Box<Overlay>, ScenarioError> {
         let host = self.world.host(index);
         let config = self.cast.config(index, self.world);
         let purpose = Purpose::Core(host.starts());
@@ -96,7 +112,7 @@ impl Roles<'_> {
             overlay.warm(now, self.crowd.heard(index, most, self.world));
         }
         overlay.take_emitted();
-        Ok(Player::Node(Box::new(overlay)))
+        Ok(Box::new(overlay))
     }
 
     fn talk(&self, index: usize) -> Talk {
@@ -112,13 +128,12 @@ impl Roles<'_> {
 
     fn puppet(&self, index: usize) -> Puppet {
         let scenario = self.scenario;
-        let since = self.world.time().seconds();
         let now = self.world.now();
         let plan = Plan {
             attack: scenario.adversary,
             force: scenario.force,
             period: period_of(scenario),
-            from: now.mono + Duration::from_secs_f64((scenario.attack_at_s - since).max(0.0)),
+            from: self.attack_at(now),
             push: match scenario.player {
                 // It takes no more of a caller's list than this.
                 scenario::Player::Overlay => self.cast.config(index, self.world).sampling.push,

@@ -15,6 +15,7 @@ use super::invariants::Checker;
 use super::outcome::{Outcome, Progress};
 use super::roles::{self, Roles};
 use super::scenario::{Happening, Scenario, ScenarioError, Start};
+use super::spread::Spread;
 use super::watch::Watch;
 use super::world::streams::{Purpose, WORLD, stream};
 use super::world::{Doom, Player, Time, World};
@@ -42,6 +43,10 @@ enum Step {
     Measure,
     /// A second has passed.
     Second,
+    /// The message of this number is published.
+    Publish(usize),
+    /// Messages are measured from now on.
+    Watch,
 }
 
 /// One run under way.
@@ -60,6 +65,8 @@ pub(super) struct Run<'a> {
     threads: usize,
     /// For those that start warm; empty where nobody does.
     crowd: Crowd,
+    /// The messages, where any are published.
+    spread: Option<Spread>,
 }
 
 /// Runs a scenario with one seed. `threads` changes how fast it runs and nothing else; `progress` hears of every measured moment.
@@ -109,6 +116,7 @@ impl<'a> Run<'a> {
             clique,
             threads: threads.max(1),
             crowd,
+            spread: Spread::new(scenario, seed),
         }
     }
 
@@ -147,8 +155,12 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn finish(self) -> Outcome {
-        self.watch.finish(&self.world, self.scenario, &self.checker)
+    fn finish(mut self) -> Outcome {
+        let mut outcome = self.watch.finish(&self.world, self.scenario, &self.checker);
+        if let Some(spread) = self.spread {
+            spread.finish(&mut self.world, &mut outcome);
+        }
+        outcome
     }
 
     fn at(&mut self, seconds: f64, step: Step) {
@@ -179,6 +191,16 @@ impl<'a> Run<'a> {
         }
         if roles::has_adversary(self.scenario) {
             self.at(0.0, Step::Conspire);
+        }
+        if let Some(spread) = &self.spread {
+            let plan = spread.plan();
+            let publish = plan.messages.iter().enumerate();
+            let publish = publish.map(|(number, message)| (message.at, Step::Publish(number)));
+            let steps = std::iter::once((plan.measured_from, Step::Watch)).chain(publish);
+            for (at, step) in steps {
+                self.number += 1;
+                self.steps.insert((at, self.number), step);
+            }
         }
         self.at(1.0, Step::Second);
         let every = self.scenario.measure_every_s;
@@ -214,7 +236,20 @@ impl<'a> Run<'a> {
             Step::Measure => self.measure(),
             Step::Second => {
                 self.watch.second(&self.world, self.scenario);
+                if let Some(spread) = &mut self.spread {
+                    spread.gather(&mut self.world);
+                }
                 self.at(now + 1.0, Step::Second);
+            }
+            Step::Publish(number) => {
+                if let Some(spread) = &self.spread {
+                    spread.publish(number, &mut self.world);
+                }
+            }
+            Step::Watch => {
+                if let Some(spread) = &mut self.spread {
+                    spread.begin(&mut self.world);
+                }
             }
         }
         Ok(())

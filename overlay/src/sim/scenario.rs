@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::bar::Bar;
+use super::spread::load;
+pub use super::spread::load::Authors;
 use crate::rules::{self, Rule};
 
 /// A world and what happens in it. All keys are on one level, so that each can be set from a command line.
@@ -40,6 +43,8 @@ pub struct Scenario {
 
     /// One-way delays between places, least and most, milliseconds.
     pub delay_ms: (f64, f64),
+    /// What the delay between two places follows.
+    pub delays: Delays,
     /// Standard deviation of the logarithm of the jitter factor on each packet's delay.
     pub jitter: f64,
     /// Probability that a packet is lost, 0 to 0.5. On a stream it costs a retransmission.
@@ -74,6 +79,21 @@ pub struct Scenario {
     pub session_shape: f64,
     /// What happens when.
     pub events: Vec<Event>,
+
+    /// Bytes of each message that is published; 0 = nothing is.
+    pub payload: usize,
+    /// Messages per second, all authors together.
+    pub rate: f64,
+    /// Publishing begins at this second, with the warm-up if there is one.
+    pub publish_at_s: f64,
+    /// Seconds of publishing that are measured.
+    pub publish_for_s: f64,
+    /// Who publishes.
+    pub authors: Authors,
+    /// How many authors there are where they are warm.
+    pub author_count: usize,
+    /// Messages that each warm author has published before measuring begins.
+    pub warm_messages: usize,
 
     /// What the honest nodes are.
     pub player: Player,
@@ -117,6 +137,17 @@ pub enum Start {
     /// All at once, each with the memory of one that has heard of every node that can be dialled, hostile ones included: the end that a
     /// long fast start comes to. Links are made as ever. Nobody has seeds; who crashed and starts again starts from what it stored.
     Warm,
+}
+
+/// What the delay between two places follows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Delays {
+    /// Their distance on a map whose edges meet.
+    #[default]
+    Map,
+    /// A draw of its own for each pair, uniform.
+    Random,
 }
 
 /// How addresses are spread.
@@ -172,6 +203,12 @@ pub enum Adversary {
     Invent,
     /// Accept, then never answer.
     Refuse,
+    /// Take messages as honest nodes do, and pass none on: neither pushed, nor announced, nor asked for.
+    Silent,
+    /// Take messages as honest nodes do, announce each to everybody as soon as it is here, and never serve one.
+    Bait,
+    /// Ask everybody for everything and serve nobody.
+    Leech,
 }
 
 /// What honest nodes are. All but the first are there for comparison only: they have a view and nothing else, no links and no messages.
@@ -244,53 +281,6 @@ pub enum Happening {
     },
 }
 
-/// What a figure must reach: one or more limits, all inclusive.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Bar {
-    /// Name of the figure.
-    pub metric: String,
-    /// It must not exceed this.
-    #[serde(default)]
-    pub most: Option<f64>,
-    /// It must not fall below this.
-    #[serde(default)]
-    pub least: Option<f64>,
-    /// It must not exceed the hostile fraction, `byzantine`, by more than this: a bar that stays true when that fraction is changed.
-    #[serde(default)]
-    pub above_byzantine: Option<f64>,
-}
-
-impl Bar {
-    /// The least and the most that the figure may be, where `byzantine` of the nodes are hostile.
-    #[must_use]
-    pub fn limits(&self, byzantine: f64) -> (Option<f64>, Option<f64>) {
-        let relative = self.above_byzantine.map(|more| byzantine + more);
-        let most = match (self.most, relative) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
-        (self.least, most)
-    }
-
-    fn check(&self) -> Result<(), ScenarioError> {
-        let limits = [self.most, self.least, self.above_byzantine];
-        let problem = if self.metric.is_empty() {
-            "a bar names its metric"
-        } else if limits.iter().all(Option::is_none) {
-            "a bar has a limit: most, least or above_byzantine"
-        } else if limits.iter().flatten().any(|limit| !limit.is_finite()) {
-            "a limit is a finite number"
-        } else {
-            return Ok(());
-        };
-        Err(ScenarioError {
-            key: "bars",
-            problem: problem.to_owned(),
-        })
-    }
-}
-
 impl Default for Scenario {
     fn default() -> Self {
         Self {
@@ -307,6 +297,7 @@ impl Default for Scenario {
             addresses: Addresses::Local,
             undialable: 0.0,
             delay_ms: (5.0, 110.0),
+            delays: Delays::Map,
             jitter: 0.1,
             loss: 0.0,
             duplicate: 0.0,
@@ -323,6 +314,13 @@ impl Default for Scenario {
             session_mean_s: 0.0,
             session_shape: 0.5,
             events: Vec::new(),
+            payload: 0,
+            rate: 200.0,
+            publish_at_s: 30.0,
+            publish_for_s: 60.0,
+            authors: Authors::Warm,
+            author_count: 200,
+            warm_messages: 60,
             player: Player::Overlay,
             slots: 0,
             list: 0,
@@ -436,6 +434,7 @@ impl Scenario {
         for event in &self.events {
             event.check(self.duration_s)?;
         }
+        load::check(self)?;
         self.bars.iter().try_for_each(Bar::check)
     }
 

@@ -4,11 +4,11 @@ use bytes::Bytes;
 use postcard::ser_flavors::Flavor;
 use serde::{Deserialize, Serialize};
 
-use super::message::{ListItem, MAX_RANGE_IDS, Message, RangeContent, Reconcile};
+use super::message::{Cancel, ListItem, MAX_RANGE_IDS, Message, RangeContent, Reconcile, Want};
 use super::reader::Reader;
 use super::record::PeerRecord;
 use super::records::Carrier;
-use super::{VERSION, gossip, max_len, tag};
+use super::{VERSION, body as bodies, gossip, max_len, tag};
 
 /// Why bytes are no message. Everything but [`UnknownTag`](Self::UnknownTag) is the sender's fault and closes the link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -73,7 +73,7 @@ pub fn encode(message: &Message) -> Bytes {
         Message::ExchangeReply(reply) => carried(tag::EXCHANGE_REPLY, &**reply, reply.list.len()),
         Message::Gossip(gossip) => {
             let payload: usize = gossip.entries.iter().map(|entry| entry.len() + 3).sum();
-            let head = max_len(tag::GOSSIP) - crate::messages::MAX_BODY;
+            let head = max_len(tag::GOSSIP) - crate::messages::MAX_INLINE;
             frame_sized(
                 tag::GOSSIP,
                 &gossip::Layout::from(&**gossip),
@@ -83,9 +83,22 @@ pub fn encode(message: &Message) -> Bytes {
         Message::Announce(announce) => frame(tag::ANNOUNCE, announce),
         Message::Graft(graft) => frame(tag::GRAFT, graft),
         Message::Prune(prune) => frame(tag::PRUNE, prune),
+        Message::Head(head) => frame_sized(
+            tag::HEAD,
+            &bodies::HeadLayout::from(&**head),
+            256 + 32 * head.manifest.len(),
+        ),
+        Message::Have(have) => frame(tag::HAVE, have),
+        Message::Want(want) => frame(tag::WANT, want),
+        Message::Cancel(cancel) => frame(tag::CANCEL, cancel),
         Message::Reconcile(reconcile) => frame(tag::RECONCILE, reconcile),
         Message::Fetch(fetch) => frame(tag::FETCH, fetch),
         Message::FetchMissing(missing) => frame(tag::FETCH_MISSING, missing),
+        Message::Chunk(chunk) => frame_sized(
+            tag::CHUNK,
+            &bodies::ChunkLayout::from(chunk),
+            40 + chunk.bytes.len(),
+        ),
     }
 }
 
@@ -109,7 +122,7 @@ fn carried<T: Carrier>(tag: u8, body: &T, listed: usize) -> Bytes {
 }
 
 /// Decodes a frame: length by tag, body, nothing after it, canonical, then the rules of the message; cheap before costly.
-/// Entries of gossip share the memory of `frame`.
+/// Entries of gossip and chunks share the memory of `frame`.
 ///
 /// # Errors
 /// See [`DecodeError`]. Never panics, whatever the bytes; allocates at most a small multiple of the frame's length.
@@ -141,9 +154,14 @@ pub fn decode(frame: &Bytes) -> Result<Message, DecodeError> {
         tag::ANNOUNCE => Message::Announce(body(bytes)?),
         tag::GRAFT => Message::Graft(body(bytes)?),
         tag::PRUNE => Message::Prune(body(bytes)?),
+        tag::HEAD => Message::Head(Box::new(bodies::decode_head(bytes)?)),
+        tag::HAVE => Message::Have(body(bytes)?),
+        tag::WANT => Message::Want(body(bytes)?),
+        tag::CANCEL => Message::Cancel(body(bytes)?),
         tag::RECONCILE => Message::Reconcile(body(bytes)?),
         tag::FETCH => Message::Fetch(body(bytes)?),
         tag::FETCH_MISSING => Message::FetchMissing(body(bytes)?),
+        tag::CHUNK => Message::Chunk(bodies::decode_chunk(frame, bytes)?),
         unknown => return Err(DecodeError::UnknownTag(unknown)),
     };
     check(&message)?;
@@ -200,7 +218,7 @@ impl Flavor for Compare<'_> {
     }
 }
 
-/// The rules that types do not hold by themselves (those of gossip: see its own file).
+/// The rules that types do not hold by themselves (those of gossip, heads and chunks: see their own files).
 fn check(message: &Message) -> Result<(), DecodeError> {
     match message {
         Message::Hello(hello) => {
@@ -219,6 +237,11 @@ fn check(message: &Message) -> Result<(), DecodeError> {
             check_list(&reply.list)
         }
         Message::Reconcile(reconcile) => check_ranges(reconcile),
+        Message::Want(Want { from, to, .. }) | Message::Cancel(Cancel { from, to, .. })
+            if from >= to =>
+        {
+            Err(DecodeError::Invalid("a range without chunks"))
+        }
         _ => Ok(()),
     }
 }

@@ -74,6 +74,11 @@ fn expected() -> Vec<(&'static str, Vec<u8>)> {
         ("entry-id-0", EntryId::of(&id, 0).to_bytes().to_vec()),
         ("entry-id-1", EntryId::of(&id, 1).to_bytes().to_vec()),
         ("short-id", short_id(b"bob's announce k", &id).to_vec()),
+        ("large-root", alice_head().signed.value.body_root.to_vec()),
+        (
+            "large-id",
+            alice_head().signed.value.id(&network).to_bytes().to_vec(),
+        ),
     ];
     all.extend(
         examples()
@@ -133,6 +138,15 @@ fn the_signatures_in_the_document_verify() {
         panic!("no gossip");
     };
     assert!(gossip.signed.verify(&network, &mut keys).is_ok());
+    let Ok(Message::Head(head)) = decode(&Bytes::from(vector("head"))) else {
+        panic!("no head");
+    };
+    assert!(head.signed.verify(&network, &mut keys).is_ok());
+    let Ok(Message::Chunk(chunk)) = decode(&Bytes::from(vector("chunk"))) else {
+        panic!("no chunk");
+    };
+    assert!(head.manifest.check(usize::from(chunk.index), &chunk.bytes));
+    assert_eq!(head.manifest.root(), crypto::body_root(&alice_body()));
 }
 
 #[test]

@@ -9,13 +9,13 @@ use super::bounded::Bounded;
 use super::codec::{DecodeError, body};
 use super::header::{MessageHeader, body_of};
 use super::message::Gossip;
-use crate::messages::{MAX_BODY, MAX_ENTRIES, MAX_PAYLOAD, Topic};
+use crate::messages::{MAX_ENTRIES, MAX_INLINE, Topic};
 
 /// What travels, borrowed from the frame.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Layout<'a> {
-    author: [u8; 32],
-    seq: u64,
+    pub(super) author: [u8; 32],
+    pub(super) seq: u64,
     /// `seq - prev_seq`, from 1 to `seq`: one pair of numbers for each valid header, one header for each valid pair.
     back: u64,
     published_unix_ms: u64,
@@ -26,9 +26,27 @@ pub(super) struct Layout<'a> {
     entries: Bounded<Slice<'a>, MAX_ENTRIES>,
 }
 
+#[cfg(feature = "sim")]
+impl Layout<'_> {
+    /// Bytes of all entries.
+    pub(super) fn payload_len(&self) -> usize {
+        self.entries.iter().map(|entry| entry.0.len()).sum()
+    }
+}
+
 /// A byte string of the frame: its length, then its bytes.
 #[derive(Clone, Copy)]
-struct Slice<'a>(&'a [u8]);
+pub(super) struct Slice<'a>(pub(super) &'a [u8]);
+
+impl Slice<'_> {
+    /// As a topic.
+    pub(super) fn topic(self) -> Result<Topic, DecodeError> {
+        std::str::from_utf8(self.0)
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .ok_or(DecodeError::Invalid("not a topic"))
+    }
+}
 
 impl Serialize for Slice<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -64,18 +82,14 @@ pub(super) fn decode(frame: &Bytes, bytes: &[u8]) -> Result<Gossip, DecodeError>
     if layout.back == 0 || layout.back > layout.seq {
         return Err(DecodeError::Invalid("prev_seq is not below seq"));
     }
-    let topic: Topic = std::str::from_utf8(layout.topic.0)
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .ok_or(DecodeError::Invalid("not a topic"))?;
+    let topic = layout.topic.topic()?;
     if layout.entries.is_empty() {
         return Err(DecodeError::Invalid("a message without entries"));
     }
-    if layout.entries.iter().any(|e| e.0.len() > MAX_PAYLOAD) {
-        return Err(DecodeError::Invalid("an entry beyond the largest payload"));
-    }
-    if layout.entries.iter().map(|e| e.0.len() + 4).sum::<usize>() > MAX_BODY {
-        return Err(DecodeError::Invalid("entries beyond the largest body"));
+    if layout.entries.iter().map(|e| e.0.len() + 4).sum::<usize>() > MAX_INLINE {
+        return Err(DecodeError::Invalid(
+            "entries beyond the largest body of this frame",
+        ));
     }
     let entries: Vec<Bytes> = layout
         .entries

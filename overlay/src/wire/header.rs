@@ -5,7 +5,7 @@ use crypto::{Context, MessageId, NetworkId, Signable, body_root};
 
 use crate::messages::Topic;
 
-/// What an author signs. Golden from the first day: larger messages will send their entries later, under this same header.
+/// What an author signs. Small messages carry their entries beside it, larger ones send them after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageHeader {
     /// The author's key.
@@ -52,19 +52,43 @@ impl MessageHeader {
     }
 }
 
-/// The body of a message: for each entry its length (u32, little endian) and its bytes. Returns length and BLAKE3 root.
-/// The caller has bounded the entries, so the length fits.
+/// Length and BLAKE3 root of the [body](body_bytes) of a message. The caller has bounded the entries, so the length fits.
 #[must_use]
 pub fn body_of(entries: &[Bytes]) -> (u32, [u8; 32]) {
+    let body = body_bytes(entries);
+    (
+        u32::try_from(body.len()).unwrap_or(u32::MAX),
+        body_root(&body),
+    )
+}
+
+/// The body of a message: for each entry its length (u32, little endian) and its bytes.
+#[must_use]
+pub fn body_bytes(entries: &[Bytes]) -> Vec<u8> {
     let mut body = Vec::with_capacity(entries.iter().map(|entry| entry.len() + 4).sum());
     for entry in entries {
         body.extend_from_slice(&u32::try_from(entry.len()).unwrap_or(u32::MAX).to_le_bytes());
         body.extend_from_slice(entry);
     }
-    (
-        u32::try_from(body.len()).unwrap_or(u32::MAX),
-        body_root(&body),
-    )
+    body
+}
+
+/// The `count` entries of a body, which share its memory; `None` if it is not made of so many.
+#[must_use]
+pub fn entries_of(body: &Bytes, count: u16) -> Option<Vec<Bytes>> {
+    let mut entries = Vec::with_capacity(usize::from(count).min(body.len() / 4));
+    let mut at = 0;
+    while entries.len() < usize::from(count) {
+        let (len, _) = body.get(at..)?.split_first_chunk()?;
+        let len = usize::try_from(u32::from_le_bytes(*len)).ok()?;
+        let (start, end) = (at + 4, at.checked_add(4)?.checked_add(len)?);
+        if end > body.len() {
+            return None;
+        }
+        entries.push(body.slice(start..end));
+        at = end;
+    }
+    (at == body.len()).then_some(entries)
 }
 
 impl Signable for MessageHeader {

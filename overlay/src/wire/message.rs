@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use crypto::{MessageId, Signed};
+use crypto::{Manifest, MessageId, Signed};
 use serde::{Deserialize, Serialize};
 
 use super::bounded::Bounded;
@@ -22,6 +22,8 @@ pub const MAX_RANGES: usize = 128;
 /// Most ids listed in one reconciliation message, over all of its ranges.
 pub const MAX_RANGE_IDS: usize = 1024;
 
+/// Most chunks of one body.
+pub const MAX_CHUNKS: usize = crypto::chunk_count(crate::messages::MAX_BODY);
 /// Most cells in the sketches of one reconciliation message.
 pub const MAX_CELLS: usize = 1152;
 /// Most short ids asked for in one range.
@@ -151,6 +153,61 @@ pub struct Gossip {
     pub entries: Vec<Bytes>,
 }
 
+/// The header of a large message, as its author signed it; the body is asked for with [`Want`]. `body_root` does not travel:
+/// the receiver merges it from the manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The signed header.
+    pub signed: Signed<MessageHeader>,
+    /// The hashes of the body's chunks; they merge to the header's root.
+    pub manifest: Manifest,
+    /// How many nodes passed it on, each adding one: not signed, a hint. Who asks several neighbors for parts of a body asks
+    /// such that had it in fewer steps, so that nobody waits in a circle.
+    pub hops: u8,
+    /// The sender sends the whole body too, without being asked: the receiver has asked for the author's earlier ones.
+    pub follows: bool,
+}
+
+/// "Send me these chunks as you have them": those of `from..to` of the body of a message, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Want {
+    /// Full id of the message.
+    pub id: [u8; 32],
+    /// The first chunk.
+    pub from: u16,
+    /// After the last chunk; above `from`.
+    pub to: u16,
+}
+
+/// "Send me none of these chunks": takes back what a [`Want`] or a following [`Head`] covers of `from..to`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cancel {
+    /// Full id of the message.
+    pub id: [u8; 32],
+    /// The first chunk.
+    pub from: u16,
+    /// After the last chunk; above `from`.
+    pub to: u16,
+}
+
+/// One chunk of a body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// Full id of the message, so that the frame is the same for every receiver.
+    pub id: [u8; 32],
+    /// Which chunk, from 0.
+    pub index: u16,
+    /// Its bytes, 1 to [`CHUNK_LEN`](crypto::CHUNK_LEN).
+    pub bytes: Bytes,
+}
+
+/// "I have these, their bodies included": as [`Announce`], of large messages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Have {
+    /// The ids.
+    pub ids: Bounded<ShortId, MAX_ANNOUNCE>,
+}
+
 /// "I have these": short ids under the receiver's announce key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Announce {
@@ -266,7 +323,7 @@ pub struct Reconcile {
     pub low_edge_ms: u64,
 }
 
-/// "Send me these whole messages" (answered with [`Message::Gossip`] on the bulk lane).
+/// "Send me these messages" (each answered with [`Message::Gossip`] or [`Message::Head`] on the bulk lane).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fetch {
     /// Full ids.
@@ -309,12 +366,22 @@ pub enum Message {
     Graft(Graft),
     /// Tag 19.
     Prune(Prune),
+    /// Tag 20.
+    Head(Box<Head>),
+    /// Tag 21.
+    Have(Have),
+    /// Tag 22.
+    Want(Want),
+    /// Tag 23.
+    Cancel(Cancel),
     /// Tag 24.
     Reconcile(Box<Reconcile>),
     /// Tag 25.
     Fetch(Fetch),
     /// Tag 26.
     FetchMissing(FetchMissing),
+    /// Tag 27.
+    Chunk(Chunk),
 }
 
 /// The short form of a message id for a receiver.

@@ -1,7 +1,10 @@
 //! Bytes to [`Message`] and back: versions, limits, the canonical check. The only room that knows bytes.
 
+mod body;
 mod bounded;
 mod codec;
+#[cfg(feature = "sim")]
+mod glance;
 mod gossip;
 mod header;
 mod message;
@@ -11,9 +14,12 @@ mod records;
 mod signature;
 pub mod tag;
 
+pub use body::head_for;
 pub use bounded::Bounded;
 pub use codec::{DecodeError, decode, encode, tag_of};
-pub use header::{MessageHeader, body_of};
+#[cfg(feature = "sim")]
+pub(crate) use glance::{author_of, glance};
+pub use header::{MessageHeader, body_bytes, body_of, entries_of};
 pub use message::*;
 pub use record::{PeerRecord, RECORD_AHEAD_S, RECORD_REISSUE_S, RECORD_VALID_S, WireAddr};
 pub use tag::{lane_allowed, max_len};

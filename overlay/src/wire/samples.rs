@@ -3,13 +3,13 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use bytes::Bytes;
-use crypto::{Identity, MessageId, NetworkId, Signable, Signed};
+use crypto::{CHUNK_LEN, Identity, Manifest, MessageId, NetworkId, Signable, Signed, chunk_count};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
 use super::*;
-use crate::messages::{MAX_BODY, MAX_ENTRIES, MAX_TOPIC, Topic};
+use crate::messages::{MAX_BODY, MAX_ENTRIES, MAX_INLINE, MAX_TOPIC, Topic};
 
 /// Unsigned: the codec does not look at signatures.
 fn unsigned<T: Signable>(value: T, signature: [u8; 64]) -> Signed<T> {
@@ -199,6 +199,70 @@ fn any_gossip() -> impl Strategy<Value = Gossip> {
         )
 }
 
+/// A head of a body that nobody has; the codec does not look at signatures.
+pub(super) fn head(seq: u64, prev_seq: u64, count: u16, len: usize, hashes: Vec<[u8; 32]>) -> Head {
+    let manifest = Manifest::new(len, hashes).unwrap();
+    let header = MessageHeader {
+        count,
+        body_len: u32::try_from(len).unwrap(),
+        body_root: manifest.root(),
+        ..header(seq, prev_seq, "t".parse().unwrap(), &[])
+    };
+    Head {
+        signed: unsigned(header, [0xaa; 64]),
+        manifest,
+        hops: 0,
+        follows: false,
+    }
+}
+
+fn any_head() -> impl Strategy<Value = Head> {
+    let len = prop_oneof![4usize..3000, 4usize..20 * CHUNK_LEN];
+    let hashes = vec(any::<[u8; 32]>(), 20);
+    let rest = (any::<[u8; 32]>(), any::<u8>(), any::<bool>(), signature());
+    (any_gossip(), len, hashes, rest, any::<u16>()).prop_map(
+        |(gossip, len, mut hashes, (author, hops, follows, signature), count)| {
+            hashes.truncate(chunk_count(len));
+            let count = 1 + count % u16::try_from((len / 4).min(MAX_ENTRIES)).unwrap();
+            let base = head(1, 0, count, len, hashes);
+            let from = gossip.signed.value;
+            let header = MessageHeader {
+                author,
+                seq: from.seq,
+                prev_seq: from.prev_seq,
+                published_unix_ms: from.published_unix_ms,
+                topic: from.topic,
+                ..base.signed.value
+            };
+            Head {
+                signed: unsigned(header, signature),
+                hops,
+                follows,
+                ..base
+            }
+        },
+    )
+}
+
+fn any_chunk() -> impl Strategy<Value = Chunk> {
+    let bytes = prop_oneof![
+        vec(any::<u8>(), 1..400),
+        vec(any::<u8>(), CHUNK_LEN..=CHUNK_LEN)
+    ];
+    (any::<[u8; 32]>(), any::<u16>(), bytes).prop_map(|(id, index, bytes)| Chunk {
+        id,
+        index,
+        bytes: bytes.into(),
+    })
+}
+
+fn any_span() -> impl Strategy<Value = ([u8; 32], u16, u16)> {
+    (any::<[u8; 32]>(), any::<u16>(), any::<u16>()).prop_map(|(id, a, b)| {
+        let from = a.min(b).min(u16::MAX - 1);
+        (id, from, a.max(b).max(from + 1))
+    })
+}
+
 /// Any valid message, each type as often as the others.
 pub(super) fn any_message() -> impl Strategy<Value = Message> {
     let hello = (
@@ -242,6 +306,13 @@ pub(super) fn any_message() -> impl Strategy<Value = Message> {
             .prop_map(|(branch, ids, once)| Message::Graft(Graft { branch, ids, once })),
         any_branch().prop_map(|branch| Message::Prune(Prune { branch })),
     ];
+    let bodies = prop_oneof![
+        any_head().prop_map(|head| Message::Head(Box::new(head))),
+        any_chunk().prop_map(Message::Chunk),
+        any_short_ids().prop_map(|ids| Message::Have(Have { ids })),
+        any_span().prop_map(|(id, from, to)| Message::Want(Want { id, from, to })),
+        any_span().prop_map(|(id, from, to)| Message::Cancel(Cancel { id, from, to })),
+    ];
     prop_oneof![
         hello,
         accept,
@@ -261,6 +332,7 @@ pub(super) fn any_message() -> impl Strategy<Value = Message> {
         ))),
         any_gossip().prop_map(|gossip| Message::Gossip(Box::new(gossip))),
         tree,
+        bodies,
         any_reconcile().prop_map(|reconcile| Message::Reconcile(Box::new(reconcile))),
         any_ids().prop_map(|ids| Message::Fetch(Fetch { ids })),
         any_ids().prop_map(|ids| Message::FetchMissing(FetchMissing { ids })),
@@ -313,7 +385,7 @@ pub(super) fn largest() -> Vec<Message> {
             answer: true,
         },
     });
-    let body = MAX_BODY - MAX_ENTRIES * 4;
+    let body = MAX_INLINE - MAX_ENTRIES * 4;
     let mut entries = vec![Bytes::from(vec![0xff; body / MAX_ENTRIES]); MAX_ENTRIES];
     entries[0] = Bytes::from(vec![0xff; body - (MAX_ENTRIES - 1) * (body / MAX_ENTRIES)]);
     let topic = "t".repeat(MAX_TOPIC).parse().unwrap();
@@ -321,6 +393,15 @@ pub(super) fn largest() -> Vec<Message> {
         published_unix_ms: u64::MAX,
         ..header(u64::MAX, 0, topic, &entries)
     };
+    let mut head = head(1, 0, 256, MAX_BODY, vec![[0xff; 32]; MAX_CHUNKS]);
+    head.signed.value = MessageHeader {
+        count: 256,
+        body_len: head.signed.value.body_len,
+        body_root: head.signed.value.body_root,
+        ..header.clone()
+    };
+    (head.hops, head.follows) = (u8::MAX, true);
+    let (id, from, to) = ([0xff; 32], u16::MAX - 1, u16::MAX);
     vec![
         Message::Hello(Box::new(Hello {
             min_version: u8::MAX,
@@ -365,10 +446,14 @@ pub(super) fn largest() -> Vec<Message> {
         }),
         Message::Graft(Graft {
             branch: Some(branch),
-            ids: short_ids,
+            ids: short_ids.clone(),
             once: true,
         }),
         Message::Prune(Prune { branch }),
+        Message::Head(Box::new(head)),
+        Message::Have(Have { ids: short_ids }),
+        Message::Want(Want { id, from, to }),
+        Message::Cancel(Cancel { id, from, to }),
         Message::Reconcile(Box::new(Reconcile {
             session: u64::MAX,
             key: [0xff; 16],
@@ -379,6 +464,11 @@ pub(super) fn largest() -> Vec<Message> {
         })),
         Message::Fetch(Fetch { ids: ids.clone() }),
         Message::FetchMissing(FetchMissing { ids }),
+        Message::Chunk(Chunk {
+            id,
+            index: u16::MAX,
+            bytes: vec![0xff; CHUNK_LEN].into(),
+        }),
     ]
 }
 
@@ -439,6 +529,31 @@ pub(super) fn alice_message() -> Gossip {
     }
 }
 
+/// The body of Alice's large message of the fixed examples: one entry of 32,796 bytes, each the lowest byte of its index.
+pub(super) fn alice_body() -> Bytes {
+    let entry: Vec<u8> = (0..32_796u32).map(|n| n.to_le_bytes()[0]).collect();
+    body_bytes(&[entry.into()]).into()
+}
+
+/// Alice's large message of the fixed examples.
+pub(super) fn alice_head() -> Head {
+    let manifest = Manifest::of(&alice_body()).unwrap();
+    let header = MessageHeader {
+        author: alice().id().to_bytes(),
+        count: 1,
+        body_len: 32_800,
+        body_root: manifest.root(),
+        ..header(8, 7, "chat/general".parse().unwrap(), &[])
+    };
+    let signed = Signed::sign(header, &alice(), &network());
+    Head {
+        signed: signed.unwrap().into_signed(),
+        manifest,
+        hops: 1,
+        follows: true,
+    }
+}
+
 /// One message of each type, by the name of its vector in `docs/PROTOCOL.md`.
 pub(super) fn examples() -> Vec<(&'static str, Message)> {
     let addr = |text: &str| WireAddr(text.parse::<SocketAddr>().unwrap());
@@ -447,6 +562,10 @@ pub(super) fn examples() -> Vec<(&'static str, Message)> {
     let short_ids: Bounded<_, MAX_ANNOUNCE> =
         Bounded::truncated(vec![short_id(&announce_key, &id)]);
     let ids: Bounded<_, MAX_FETCH> = Bounded::truncated(vec![id.to_bytes()]);
+    let head = alice_head();
+    let large = head.signed.value.id(&network());
+    let large_short = Bounded::truncated(vec![short_id(&announce_key, &large)]);
+    let large = large.to_bytes();
     let point = |unix_ms, byte| Point {
         unix_ms,
         id: [byte; 32],
@@ -553,6 +672,24 @@ pub(super) fn examples() -> Vec<(&'static str, Message)> {
                 branch: Branch::Default,
             }),
         ),
+        ("head", Message::Head(Box::new(head))),
+        ("have", Message::Have(Have { ids: large_short })),
+        (
+            "want",
+            Message::Want(Want {
+                id: large,
+                from: 0,
+                to: 2,
+            }),
+        ),
+        (
+            "cancel",
+            Message::Cancel(Cancel {
+                id: large,
+                from: 1,
+                to: 2,
+            }),
+        ),
         (
             "reconcile",
             Message::Reconcile(Box::new(Reconcile {
@@ -598,5 +735,13 @@ pub(super) fn examples() -> Vec<(&'static str, Message)> {
         ),
         ("fetch", Message::Fetch(Fetch { ids: ids.clone() })),
         ("fetch-missing", Message::FetchMissing(FetchMissing { ids })),
+        (
+            "chunk",
+            Message::Chunk(Chunk {
+                id: large,
+                index: 1,
+                bytes: alice_body().slice(CHUNK_LEN..),
+            }),
+        ),
     ]
 }

@@ -1,9 +1,9 @@
 //! The second byte of a frame: what it is, how long it may be, where it may travel.
 
 use super::MAX_FRAME;
-use super::message::{MAX_ANNOUNCE, MAX_FETCH, MAX_LIST, MAX_RANGE_IDS, MAX_RANGES};
+use super::message::{MAX_ANNOUNCE, MAX_CHUNKS, MAX_FETCH, MAX_LIST, MAX_RANGE_IDS, MAX_RANGES};
 use crate::input::Lane;
-use crate::messages::{MAX_BODY, MAX_TOPIC};
+use crate::messages::{MAX_INLINE, MAX_TOPIC};
 
 /// [`Message::Hello`](super::Message::Hello).
 pub const HELLO: u8 = 1;
@@ -31,15 +31,25 @@ pub const ANNOUNCE: u8 = 17;
 pub const GRAFT: u8 = 18;
 /// [`Message::Prune`](super::Message::Prune).
 pub const PRUNE: u8 = 19;
+/// [`Message::Head`](super::Message::Head).
+pub const HEAD: u8 = 20;
+/// [`Message::Have`](super::Message::Have).
+pub const HAVE: u8 = 21;
+/// [`Message::Want`](super::Message::Want).
+pub const WANT: u8 = 22;
+/// [`Message::Cancel`](super::Message::Cancel).
+pub const CANCEL: u8 = 23;
 /// [`Message::Reconcile`](super::Message::Reconcile).
 pub const RECONCILE: u8 = 24;
 /// [`Message::Fetch`](super::Message::Fetch).
 pub const FETCH: u8 = 25;
 /// [`Message::FetchMissing`](super::Message::FetchMissing).
 pub const FETCH_MISSING: u8 = 26;
+/// [`Message::Chunk`](super::Message::Chunk).
+pub const CHUNK: u8 = 27;
 
 /// Every tag of wire v1.
-pub const ALL: [u8; 16] = [
+pub const ALL: [u8; 21] = [
     HELLO,
     ACCEPT,
     REFUSE,
@@ -53,13 +63,18 @@ pub const ALL: [u8; 16] = [
     ANNOUNCE,
     GRAFT,
     PRUNE,
+    HEAD,
+    HAVE,
+    WANT,
+    CANCEL,
     RECONCILE,
     FETCH,
     FETCH_MISSING,
+    CHUNK,
 ];
 
 /// Version and tag.
-const HEAD: usize = 2;
+const START: usize = 2;
 /// Longest variable-length integers of 16, 32 and 64 bits (7 bits a byte).
 const VAR16: usize = 3;
 const VAR32: usize = 5;
@@ -68,53 +83,68 @@ const ADDR: usize = 1 + 16 + VAR16;
 const RECORD: usize = 32 + VAR64 + VAR64 + (1 + 4 + VAR16) + (1 + 16 + VAR16) + VAR32 + 64;
 const LIST: usize = 1 + MAX_LIST * (RECORD + 1);
 const POINT: usize = VAR64 + 32;
+/// The header of a message, as far as it always travels, and its signature.
+const HEADER: usize = 32 + VAR64 + VAR64 + VAR64 + (1 + MAX_TOPIC) + 64;
 /// The longest content of a range, but for the ids themselves.
 const CONTENT: usize = 1 + VAR32 + 16;
 
-/// Longest frame with this tag, bytes (version and tag included): exactly what the largest valid message takes, but for
-/// gossip and reconciliation, where it is a few bytes more. An unknown tag may take [`MAX_FRAME`].
-#[must_use]
-pub const fn max_len(tag: u8) -> usize {
-    HEAD + match tag {
-        HELLO => 1 + 1 + VAR64 + 32 + 1 + RECORD + VAR64 + ADDR + 16,
-        ACCEPT => 1 + VAR64 + 1 + RECORD + VAR64 + ADDR + 16,
-        REFUSE => VAR16 + VAR16,
-        PING | PONG => VAR64,
-        NEIGHBOR_REQUEST => 0,
-        NEIGHBOR_REPLY => 1 + VAR16,
-        EXCHANGE_REQUEST => RECORD + 1 + LIST,
-        EXCHANGE_REPLY => RECORD + LIST,
-        // The length of an entry takes at most 3 bytes here and 4 in the body.
-        GOSSIP => 32 + VAR64 + VAR64 + VAR64 + (1 + MAX_TOPIC) + 64 + 2 + MAX_BODY,
-        ANNOUNCE => 2 + MAX_ANNOUNCE * 8,
-        GRAFT => (1 + 1 + 32) + (2 + MAX_ANNOUNCE * 8) + 1,
-        PRUNE => 1 + 32,
-        RECONCILE => {
-            VAR64
-                + 16
-                + POINT
-                + 1
-                + 2
-                + MAX_RANGES * (POINT + CONTENT)
-                + MAX_RANGE_IDS * POINT
-                + VAR64
-        }
-        FETCH | FETCH_MISSING => 2 + MAX_FETCH * 32,
-        _ => MAX_FRAME - HEAD,
-    }
+/// Whether a frame with this tag spreads messages or repairs logs; all others are about membership. Tags from here up are kept for it.
+#[cfg(feature = "sim")]
+pub(crate) const fn is_dissemination(tag: u8) -> bool {
+    tag >= GOSSIP
 }
 
-/// Whether a frame with this tag may travel on this lane: gossip on `Own`, `Forwarded` and `Bulk`; reconciliation and
-/// fetches on `Bulk`; all else on `Control`; nothing yet as a datagram. Unknown tags may travel anywhere, as they are
+/// Longest frame with this tag, bytes (version and tag included): exactly what the largest valid message takes, but for
+/// gossip, heads, wants and reconciliation, where it is a few bytes more. An unknown tag may take [`MAX_FRAME`].
+#[must_use]
+pub const fn max_len(tag: u8) -> usize {
+    START
+        + match tag {
+            HELLO => 1 + 1 + VAR64 + 32 + 1 + RECORD + VAR64 + ADDR + 16,
+            ACCEPT => 1 + VAR64 + 1 + RECORD + VAR64 + ADDR + 16,
+            REFUSE => VAR16 + VAR16,
+            PING | PONG => VAR64,
+            NEIGHBOR_REQUEST => 0,
+            NEIGHBOR_REPLY => 1 + VAR16,
+            EXCHANGE_REQUEST => RECORD + 1 + LIST,
+            EXCHANGE_REPLY => RECORD + LIST,
+            // The length of an entry takes at most 3 bytes here and 4 in the body.
+            GOSSIP => HEADER + 2 + MAX_INLINE,
+            HEAD => HEADER + VAR16 + VAR32 + VAR16 + MAX_CHUNKS * 32 + 1 + 1,
+            ANNOUNCE | HAVE => 2 + MAX_ANNOUNCE * 8,
+            GRAFT => (1 + 1 + 32) + (2 + MAX_ANNOUNCE * 8) + 1,
+            PRUNE => 1 + 32,
+            WANT | CANCEL => 32 + VAR16 + VAR16,
+            CHUNK => 32 + VAR16 + VAR16 + crypto::CHUNK_LEN,
+            RECONCILE => {
+                VAR64
+                    + 16
+                    + POINT
+                    + 1
+                    + 2
+                    + MAX_RANGES * (POINT + CONTENT)
+                    + MAX_RANGE_IDS * POINT
+                    + VAR64
+            }
+            FETCH | FETCH_MISSING => 2 + MAX_FETCH * 32,
+            _ => MAX_FRAME - START,
+        }
+}
+
+/// Whether a frame with this tag may travel on this lane: gossip and heads on `Own`, `Forwarded` and `Bulk`; chunks,
+/// reconciliation and fetches on `Bulk`; all else on `Control`; nothing yet as a datagram. Unknown tags may travel anywhere, as they are
 /// skipped.
 #[must_use]
 pub const fn lane_allowed(tag: u8, lane: Lane) -> bool {
     match tag {
-        GOSSIP => matches!(lane, Lane::Own | Lane::Forwarded | Lane::Bulk),
-        RECONCILE | FETCH | FETCH_MISSING => matches!(lane, Lane::Bulk),
-        HELLO..=EXCHANGE_REPLY | ANNOUNCE | GRAFT | PRUNE => matches!(lane, Lane::Control),
+        GOSSIP | HEAD => matches!(lane, Lane::Own | Lane::Forwarded | Lane::Bulk),
+        RECONCILE | FETCH | FETCH_MISSING | CHUNK => matches!(lane, Lane::Bulk),
+        HELLO..=EXCHANGE_REPLY | ANNOUNCE | GRAFT | PRUNE | HAVE | WANT | CANCEL => {
+            matches!(lane, Lane::Control)
+        }
         _ => true,
     }
 }
 
-const _: () = assert!(max_len(GOSSIP) <= MAX_FRAME);
+const _: () = assert!(max_len(GOSSIP) <= MAX_FRAME && max_len(HEAD) <= MAX_FRAME);
+const _: () = assert!(MAX_CHUNKS <= u16::MAX as usize);

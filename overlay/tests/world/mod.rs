@@ -144,6 +144,9 @@ pub(crate) struct World {
     next_link: u64,
     ends: BTreeMap<LinkId, (End, End)>,
     cut: BTreeSet<(usize, usize)>,
+    /// Nodes that send no chunk of a body.
+    #[allow(dead_code, reason = "not every test file needs it")]
+    pub(crate) baiters: BTreeSet<usize>,
     network: NetworkId,
 }
 
@@ -167,6 +170,7 @@ impl World {
             next_link: 0,
             ends: BTreeMap::new(),
             cut: BTreeSet::new(),
+            baiters: BTreeSet::new(),
             network: NetworkId::from_name("world"),
         }
     }
@@ -318,8 +322,11 @@ impl World {
             Action::Send { link, lane, bytes } => {
                 self.frames += 1;
                 self.bytes += bytes.len() as u64;
+                let chunk = overlay::wire::tag_of(&bytes) == Some(overlay::wire::tag::CHUNK);
+                let withheld = chunk && self.baiters.contains(&index);
                 if let Some((_, other)) = self.ends.get(&link).copied()
                     && !self.cut.contains(&(index, other.node))
+                    && !withheld
                 {
                     self.at(
                         self.latency,
@@ -528,13 +535,20 @@ impl World {
     }
 
     /// Publishes one payload at a node.
+    #[allow(dead_code, reason = "not every test file needs it")]
     pub(crate) fn publish(&mut self, index: usize, token: u64, payload: &str) {
+        self.publish_bytes(index, token, Bytes::copy_from_slice(payload.as_bytes()));
+    }
+
+    /// Publishes one payload at a node.
+    #[allow(dead_code, reason = "not every test file needs it")]
+    pub(crate) fn publish_bytes(&mut self, index: usize, token: u64, payload: Bytes) {
         self.tell(
             index,
             Input::Command(Command::Publish {
                 token: Token(token),
                 topic: "t".parse().expect("a topic"),
-                payloads: vec![Bytes::copy_from_slice(payload.as_bytes())],
+                payloads: vec![payload],
             }),
         );
     }

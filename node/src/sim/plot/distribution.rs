@@ -5,7 +5,7 @@ use super::drawing::{Anchor, Dash, Drawing, Ink, Mark};
 use super::frame::{self, Room, Sample};
 use crate::sim::curves::{Bin, Distribution};
 use crate::sim::numbers;
-use crate::sim::words::Words;
+use crate::sim::words::{Unit, Words};
 
 /// Draws a distribution with at least one bin.
 pub(super) fn draw(distribution: &Distribution, words: &Words, subtitle: &str) -> Drawing {
@@ -47,11 +47,15 @@ pub(super) fn draw(distribution: &Distribution, words: &Words, subtitle: &str) -
         ));
     }
     frame::legend(&mut drawing, &legend);
+    let of_what = match words.unit {
+        Unit::Milliseconds => "fraction of the deliveries",
+        _ => "fraction of the nodes",
+    };
     frame::axes(
         &mut drawing,
         room,
         (&x, &words.title.to_lowercase()),
-        (&y, "fraction of the nodes"),
+        (&y, of_what),
     );
     for bin in bins {
         bar(&mut drawing, bin, width, shift, many, &x, &y);

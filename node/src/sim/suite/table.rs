@@ -46,7 +46,9 @@ impl Rows {
                 let arm = part.arm.as_deref().and_then(|name| description.arm(name));
                 let own =
                     |of_arm: Option<&String>, of_all: &String| of_arm.unwrap_or(of_all).clone();
-                let also = description.also.iter().filter_map(|name| {
+                let judged = |name: &&String| summary.verdicts.iter().any(|v| v.metric == **name);
+                let also = description.also.iter().filter(|name| !judged(name));
+                let also = also.filter_map(|name| {
                     let figure = summary.figures.get(name)?;
                     Some((name.clone(), *figure))
                 });

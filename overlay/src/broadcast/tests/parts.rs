@@ -12,6 +12,7 @@ use crate::input::{Lane, LinkId};
 use crate::messages::{Accepted, Messages};
 use crate::neighbors::{Change, Code, Link, Links, Phase};
 use crate::restored::Restored;
+use crate::rules::Rules;
 use crate::testing::{Bench, identity, peer};
 use crate::wire::{
     self, Announce, Bounded, Branch, Gossip, Graft, MAX_ANNOUNCE, Message, MessageHeader, Prune,
@@ -133,6 +134,7 @@ impl Fixture {
             author: peer(author),
             published_unix_ms: self.bench.now.unix_ms,
             frame: frame(),
+            body_len: None,
             from: from.map(LinkId),
             repaired,
         };
@@ -262,7 +264,7 @@ fn bait_is_bounded_and_its_sender_distrusted() {
         asked_honest.is_some_and(|step| step < 100),
         "{asked_honest:?}"
     );
-    assert!(it.part.edges[&LinkId(1)].demoted(it.bench.now.mono));
+    assert!(it.part.edges[&LinkId(1)].demoted(it.bench.now.mono, Rules::ALL));
     assert!(
         asks.len() <= 2000,
         "{} asks in 20 s for 100,000 ids",
@@ -273,15 +275,15 @@ fn bait_is_bounded_and_its_sender_distrusted() {
 
 #[test]
 fn one_after_the_other_is_asked_then_two_at_a_time_then_nobody() {
-    let mut it = Fixture::new(12, 12);
+    let mut it = Fixture::new(30, 30);
     it.sent();
     let wanted = it.short(1);
-    for link in 1..=12 {
+    for link in 1..=30 {
         it.hear(link, &[wanted]);
     }
     assert_eq!(
-        it.bench.stats.broadcast.missing_full, 4,
-        "8 announcers are remembered"
+        it.bench.stats.broadcast.missing_full, 6,
+        "24 announcers are remembered"
     );
     let mut steps: Vec<Vec<u64>> = Vec::new();
     for _ in 0..5000 {
@@ -292,8 +294,8 @@ fn one_after_the_other_is_asked_then_two_at_a_time_then_nobody() {
         }
     }
     assert_eq!(steps[..3], [vec![1], vec![2], vec![3, 4]]);
-    let first_round: Vec<u64> = steps.iter().flatten().take(8).copied().collect();
-    assert_eq!(first_round, [1, 2, 3, 4, 5, 6, 7, 8]);
+    let first_round: Vec<u64> = steps.iter().flatten().take(24).copied().collect();
+    assert_eq!(first_round, (1..=24).collect::<Vec<_>>());
     assert_eq!(it.bench.stats.broadcast.abandoned, 1);
     assert_eq!(it.part.missing.len(), 0);
     assert_eq!(it.part.next_timeout(), None);
@@ -318,6 +320,22 @@ fn an_announcer_that_broke_its_word_is_not_the_first_to_be_asked() {
     it.hear(2, &[wanted]);
     it.pass(500 * MS);
     assert_eq!(it.asks(), [(2, wanted)]);
+}
+
+#[test]
+fn who_has_delivered_before_is_asked_before_who_only_announces() {
+    let mut it = Fixture::new(3, 3);
+    it.sent();
+    it.receive(3, 1, 50);
+    it.sent();
+    let wanted = it.short(2);
+    for link in 1..=3 {
+        it.hear(link, &[wanted]);
+    }
+    it.pass(500 * MS);
+    assert_eq!(it.asks(), [(3, wanted)]);
+    it.pass(Duration::from_secs(1));
+    assert_eq!(it.asks()[0], (1, wanted), "then in the order of time");
 }
 
 #[test]
@@ -465,6 +483,7 @@ fn messages_of_others_go_to_who_asked_and_are_announced_to_the_rest() {
         author: peer(51),
         published_unix_ms: it.bench.now.unix_ms,
         frame: frame(),
+        body_len: None,
         from: None,
         repaired: true,
     };

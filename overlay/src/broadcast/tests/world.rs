@@ -231,6 +231,7 @@ impl World {
             author,
             published_unix_ms: it.bench.now.unix_ms,
             frame,
+            body_len: None,
             from: None,
             repaired: false,
         };
@@ -354,6 +355,7 @@ impl World {
             author,
             published_unix_ms: cx.now.unix_ms,
             frame: bytes.clone(),
+            body_len: None,
             from: Some(link),
             repaired: false,
         };

@@ -59,13 +59,11 @@ fn what_cannot_be_published_is_refused_by_name() {
     assert_eq!(error(&mut node), PublishError::Count(0));
     node.publish(1, vec![bytes(1); MAX_ENTRIES + 1]);
     assert_eq!(error(&mut node), PublishError::Count(MAX_ENTRIES + 1));
-    node.publish(1, vec![bytes(1), bytes(MAX_PAYLOAD + 1)]);
+    let max = Config::default().max_payload();
+    node.publish(1, vec![bytes(1), bytes(max + 1)]);
     assert_eq!(
         error(&mut node),
-        PublishError::TooLarge {
-            size: MAX_PAYLOAD + 1,
-            max: MAX_PAYLOAD
-        }
+        PublishError::TooLarge { size: max + 1, max }
     );
     node.bench.config.conduct.authors = AuthorPolicy::AllowList([peer(1)].into());
     node.publish(1, vec![bytes(1)]);
@@ -84,17 +82,10 @@ fn what_cannot_be_published_is_refused_by_name() {
 }
 
 #[test]
-fn payloads_that_do_not_fit_one_body_make_several_messages() {
+fn payloads_that_do_not_fit_one_frame_make_several_messages() {
     let mut node = Node::ready(Config::default());
-    let sizes = [
-        30_000,
-        10_000,
-        20_000,
-        MAX_PAYLOAD,
-        0,
-        MAX_BODY - MAX_PAYLOAD - 12,
-        1,
-    ];
+    const MOST: usize = 32 * 1024;
+    let sizes = [30_000, 10_000, 20_000, MOST, 0, MAX_INLINE - MOST - 12, 1];
     node.publish(1, sizes.map(bytes).to_vec());
     let accepted = node.messages.take_accepted();
     assert_eq!(accepted.len(), 4);
@@ -116,6 +107,108 @@ fn payloads_that_do_not_fit_one_body_make_several_messages() {
     let messages: Vec<_> = deliveries.iter().map(|d| d.message).collect();
     assert_eq!(receipt.messages, messages);
     assert_eq!(receipt.neighbors, 0, "the fewest of the four");
+}
+
+/// What one entry makes too long for a frame goes header first; several entries share a frame as far as they fit.
+#[test]
+fn what_is_long_goes_header_first_and_is_delivered_whole() {
+    let mut node = Node::ready(Config::default());
+    let limit = Config::default().inline - ENTRY_PREFIX;
+    let sizes = [limit, limit + 1, MAX_INLINE, 200_000];
+    let mut accepted = Vec::new();
+    for (token, size) in (0..).zip(sizes) {
+        node.publish(token, vec![bytes(size)]);
+        accepted.extend(node.messages.take_accepted());
+    }
+    let delivered: Vec<_> = node.deliveries().iter().map(|d| d.payload.len()).collect();
+    assert_eq!(delivered, sizes);
+    let lengths: Vec<_> = accepted.iter().map(|it| it.body_len).collect();
+    let apart = |size: usize| Some(size + ENTRY_PREFIX);
+    assert_eq!(
+        lengths,
+        [None, apart(limit + 1), apart(MAX_INLINE), apart(200_000)]
+    );
+    for accepted in &accepted[1..] {
+        let Ok(Message::Head(head)) = wire::decode(&accepted.frame) else {
+            panic!("no head");
+        };
+        let body = node.messages.body(&accepted.id).unwrap();
+        assert_eq!(Some(body.len()), accepted.body_len);
+        assert_eq!(head.manifest, crypto::Manifest::of(&body).unwrap());
+        assert_eq!(head.signed.value.id(&node.bench.network), accepted.id);
+        // Repair serves what fits a frame in one.
+        let served = wire::decode(&node.messages.to_serve(&accepted.id).unwrap());
+        match served {
+            Ok(Message::Gossip(gossip)) => {
+                assert!(body.len() <= MAX_INLINE);
+                assert_eq!(gossip.signed, head.signed);
+            }
+            Ok(Message::Head(_)) => assert!(body.len() > MAX_INLINE),
+            other => panic!("{other:?}"),
+        }
+    }
+    node.publish(9, vec![bytes(2000), bytes(2000)]);
+    assert_eq!(
+        node.messages.take_accepted()[0].body_len,
+        None,
+        "a busy author's"
+    );
+}
+
+/// The newest body stays however large; others go by bytes, and all by time.
+#[test]
+fn bodies_of_the_last_minute_are_bounded_in_bytes() {
+    let config = Config {
+        recent_body_bytes: 100_000,
+        ..Config::default()
+    };
+    let mut node = Node::ready(config);
+    for token in 0..20 {
+        node.publish(token, vec![bytes(30_000)]);
+        node.store();
+        assert!(node.messages.recent.body_bytes() <= 100_000);
+    }
+    node.publish(30, vec![bytes(300_000)]);
+    let newest = node.messages.take_accepted().pop().unwrap().id;
+    assert_eq!(
+        node.messages.body(&newest).map(|body| body.len()),
+        Some(300_004)
+    );
+    node.wait(Duration::from_secs(61));
+    assert_eq!(node.messages.recent.body_bytes(), 0);
+    assert_eq!(node.messages.recent.bytes(), 0);
+}
+
+/// The author signed a body that is not made of the entries it names: nobody's fault but its own.
+#[test]
+fn a_rightly_signed_body_that_is_not_made_of_entries_is_decided_and_given_to_nobody() {
+    let mut node = Node::ready(Config::default());
+    let header = {
+        let mut header = MessageHeader::clone(&message(1, 1, 0));
+        header.count = 2;
+        header
+    };
+    let network = node.bench.network;
+    let header = Signed::sign(header, &identity(1), &network).unwrap();
+    let arrival = Arrival {
+        id: header.id(&network),
+        header,
+        entries: Vec::new(),
+        body: Some(bytes(5000)),
+        frame: bytes(300),
+        from: Some((LinkId(9), peer(9))),
+        repaired: false,
+    };
+    let point = arrival.point();
+    node.messages.on_arrival(arrival, &mut node.bench.cx());
+    node.drain();
+    assert!(node.messages.take_accepted().is_empty() && node.deliveries().is_empty());
+    assert_eq!(node.bench.stats.messages.bad_bodies, 1);
+    assert!(
+        node.messages.decided().contains(&point),
+        "it is not fetched again"
+    );
+    assert!(!node.messages.decided().is_logged(&point), "nor served");
 }
 
 #[test]
@@ -193,17 +286,15 @@ fn nothing_is_signed_or_delivered_before_its_numbers_are_reserved() {
 fn deliveries_that_wait_for_the_store_are_capped() {
     let mut node = Node::new(Config::default(), &Restored::default());
     let author = identity(1);
-    let body = entries(1, 0, MAX_PAYLOAD);
+    const SIZE: usize = 32 * 1024;
+    let body = entries(1, 0, SIZE);
     let mut taken = 0;
     for n in 1..=600 {
-        let message = sign(
-            header(&author, n, n - 1, &entries(n, 0, MAX_PAYLOAD)),
-            &author,
-        );
+        let message = sign(header(&author, n, n - 1, &entries(n, 0, SIZE)), &author);
         node.receive(&message, false);
         taken = node.messages.ready.len();
     }
-    assert_eq!(body[0].len(), MAX_PAYLOAD);
+    assert_eq!(body[0].len(), SIZE);
     assert!((500..600).contains(&taken), "16 MiB, but {taken}");
     assert!(node.bench.stats.messages.stalled > 0);
     node.publish(1, vec![bytes(1)]);
@@ -211,10 +302,7 @@ fn deliveries_that_wait_for_the_store_are_capped() {
     node.store();
     assert_eq!(node.deliveries().len(), taken);
     // What was dropped is not seen, and comes again by repair.
-    let message = sign(
-        header(&author, 600, 599, &entries(600, 0, MAX_PAYLOAD)),
-        &author,
-    );
+    let message = sign(header(&author, 600, 599, &entries(600, 0, SIZE)), &author);
     assert!(matches!(
         node.receive(&message, true),
         Admission::Arrival(_)

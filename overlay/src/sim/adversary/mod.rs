@@ -2,9 +2,12 @@
 //!
 //! What they know in common, the [`Clique`], is their own records and the honest addresses any of them has heard of; it is brought
 //! together every few seconds of simulated time. A [`Puppet`] is one hostile node; its [`Plan`] says what it does.
+//! A [`Taker`] is one that attacks the spreading of messages.
 
 mod clique;
 mod puppet;
+mod taker;
 
 pub use clique::Clique;
 pub use puppet::{KEPT, Plan, Puppet};
+pub use taker::Taker;

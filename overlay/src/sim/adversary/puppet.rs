@@ -121,7 +121,11 @@ impl Puppet {
             | Adversary::Lie
             | Adversary::SilentBias
             | Adversary::Targeted
-            | Adversary::Delayed => self.draw(&clique.own, want),
+            | Adversary::Delayed
+            // These are takers and name nobody.
+            | Adversary::Silent
+            | Adversary::Bait
+            | Adversary::Leech => self.draw(&clique.own, want),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a simulated node's disk holds: rows are durable some milliseconds after they were handed over, or lost in a crash.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use crypto::{MessageId, PeerId};
@@ -13,8 +13,12 @@ use crate::restored::{Restored, RestoredMessage};
 /// A disk. One that is never read after a crash may forget what it is told about peers.
 #[derive(Debug, Default)]
 pub(super) struct Disk {
+    /// All but the log.
     restored: Restored,
+    /// The log.
     bodies: BTreeMap<MessageId, StoredMessage>,
+    /// Its messages in the order in which they came, and some that have gone since.
+    order: Vec<MessageId>,
     /// Remember archive, anchors and bans: needed only where nodes start again.
     keep_peers: bool,
 }
@@ -30,7 +34,10 @@ impl Disk {
 
     /// What a core is given at its start.
     pub(super) fn restored(&self) -> Restored {
-        self.restored.clone()
+        let mut restored = self.restored.clone();
+        let log = self.order.iter().filter_map(|id| self.bodies.get(id));
+        restored.messages = log.filter_map(summary).collect();
+        restored
     }
 
     /// A message of the log.
@@ -77,40 +84,42 @@ impl Disk {
     }
 
     fn append(&mut self, message: StoredMessage) {
-        let header = &message.signed.value;
-        // Only what this node verified gets here; a key that is none would be a fault of its own.
-        let Ok(author) = PeerId::from_bytes(&header.author) else {
-            return;
-        };
-        self.restored.messages.push(RestoredMessage {
-            id: message.id,
-            author,
-            seq: header.seq,
-            published_unix_ms: header.published_unix_ms,
-            bytes: u32::try_from(message.entries.iter().map(Bytes::len).sum::<usize>() + 200)
-                .unwrap_or(u32::MAX),
-            first_cursor: message.first_cursor,
-            entries: u32::from(header.count),
-            equivocation: message.equivocation,
-        });
+        self.order.push(message.id);
         self.bodies.insert(message.id, message);
     }
 
     fn forget(&mut self, low_edge_ms: u64, pruned: &[MessageId]) {
         let disk = &mut self.restored;
         disk.low_edge_ms = low_edge_ms;
-        let gone: Vec<RestoredMessage> = disk
-            .messages
-            .extract_if(.., |message| {
-                message.published_unix_ms < low_edge_ms || pruned.contains(&message.id)
-            })
-            .collect();
-        for message in gone {
-            self.bodies.remove(&message.id);
-            if message.published_unix_ms >= low_edge_ms {
-                disk.decided.push((message.id, message.published_unix_ms));
+        let pruned: BTreeSet<&MessageId> = pruned.iter().collect();
+        let gone = self.bodies.extract_if(.., |id, message| {
+            message.signed.value.published_unix_ms < low_edge_ms || pruned.contains(id)
+        });
+        for (id, message) in gone {
+            let date = message.signed.value.published_unix_ms;
+            if date >= low_edge_ms {
+                disk.decided.push((id, date));
             }
         }
+        let bodies = &self.bodies;
+        self.order.retain(|id| bodies.contains_key(id));
         disk.decided.retain(|(_, date)| *date >= low_edge_ms);
     }
+}
+
+/// What a core is told of a message at its start. To check a key is dear, so it waits until somebody starts again.
+fn summary(message: &StoredMessage) -> Option<RestoredMessage> {
+    let header = &message.signed.value;
+    Some(RestoredMessage {
+        id: message.id,
+        // Only what the node verified gets here; a key that is none would be a fault of its own.
+        author: PeerId::from_bytes(&header.author).ok()?,
+        seq: header.seq,
+        published_unix_ms: header.published_unix_ms,
+        bytes: u32::try_from(message.entries.iter().map(Bytes::len).sum::<usize>() + 200)
+            .unwrap_or(u32::MAX),
+        first_cursor: message.first_cursor,
+        entries: u32::from(header.count),
+        equivocation: message.equivocation,
+    })
 }

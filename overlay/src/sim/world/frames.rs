@@ -27,6 +27,9 @@ impl Host {
         };
         let size = bytes.len() + crate::cx::FRAME_OVERHEAD;
         self.traffic.frames_out += bytes.len() as u64;
+        if let Some(tap) = &mut self.tap {
+            tap.sent(&bytes, lane, now);
+        }
         end.used[lane as usize] += size;
         if ground.paths.uplink > 0 {
             if let Some(wait) = self.uplink.push(link, lane, bytes, ground.paths.uplink) {
@@ -55,7 +58,12 @@ impl Host {
         let Some(end) = self.ends.get_mut(&link) else {
             return;
         };
+        let (pings, pongs) = end.keep_alives(now);
         let (out, back) = end.cost(bytes.len(), now);
+        if let Some(tap) = &mut self.tap {
+            tap.crossed(&bytes, out + back);
+        }
+        let (out, back) = (out + pings, back + pongs);
         self.traffic.out += out as u64;
         self.traffic.into += back as u64;
         let wire = u32::try_from(out).unwrap_or(u32::MAX);

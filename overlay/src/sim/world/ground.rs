@@ -12,7 +12,7 @@ use rand::RngExt as _;
 
 use super::time::Time;
 use crate::input::Now;
-use crate::sim::scenario::Scenario;
+use crate::sim::scenario::{Delays, Scenario};
 
 /// Wall clock when every world begins: 2026-01-01T00:00:00Z.
 pub const START_UNIX_MS: u64 = 1_767_225_600_000;
@@ -37,6 +37,8 @@ pub(super) struct Split {
 pub(super) struct Paths {
     least_us: f64,
     span_us: f64,
+    /// Delays are drawn for each pair, and have nothing to do with places.
+    random: bool,
     jitter: f64,
     pub(super) loss: f64,
     pub(super) duplicate: f64,
@@ -51,6 +53,7 @@ impl Paths {
         Self {
             least_us: least * 1e3,
             span_us: (most - least) * 1e3,
+            random: scenario.delays == Delays::Random,
             jitter: scenario.jitter,
             loss: scenario.loss,
             duplicate: scenario.duplicate,
@@ -63,6 +66,14 @@ impl Paths {
     pub(super) fn lookahead_us(&self) -> u64 {
         (self.least_us as u64).max(1)
     }
+}
+
+/// A bijection of 64 bits whose output looks random (the finisher of splitmix64, Steele, Lea and Flood 2014).
+const fn mix(mut word: u64) -> u64 {
+    word = word.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    word ^ (word >> 31)
 }
 
 /// The ground.
@@ -87,8 +98,13 @@ impl Ground {
         }
     }
 
-    /// One-way delay without jitter, microseconds: grows with the distance on the map.
+    /// One-way delay without jitter, microseconds, the same both ways: grows with the distance on the map, unless delays are random.
     pub(super) fn base_delay_us(&self, from: u32, to: u32) -> f64 {
+        if self.paths.random {
+            let pair = u64::from(from.min(to)) << 32 | u64::from(from.max(to));
+            let drawn = f64::from(mix(pair ^ mix(self.seed)) as u32) / f64::from(u32::MAX);
+            return self.paths.least_us + self.paths.span_us * drawn;
+        }
         let place = |host: u32| {
             self.places
                 .get(host as usize)

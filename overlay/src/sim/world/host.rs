@@ -18,6 +18,7 @@ use super::uplink::Uplink;
 use crate::action::{Receipt, Row};
 use crate::input::{DialError, Input, LinkId, Lost, Token};
 use crate::sim::invariants::Guard;
+use crate::sim::spread::tap::Tap;
 
 /// What a host sent and received on the wire, bytes with all headers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -102,6 +103,8 @@ pub struct Host {
     pub(super) rows: Vec<(Token, Row)>,
     pub(super) uplink: Uplink,
     pub(super) path: ChaCha12Rng,
+    /// Notes how messages spread, where any are published.
+    pub(super) tap: Option<Box<Tap>>,
 }
 
 impl Host {
@@ -132,6 +135,7 @@ impl Host {
             rows: Vec::new(),
             uplink: Uplink::default(),
             path: stream(seed, index, Purpose::Path),
+            tap: None,
         }
     }
 
@@ -208,6 +212,11 @@ impl Host {
     #[must_use]
     pub fn receipts(&self) -> &[(Time, Receipt)] {
         &self.receipts
+    }
+
+    /// What it noted of messages.
+    pub(in crate::sim) fn tap(&self) -> Option<&Tap> {
+        self.tap.as_deref()
     }
 
     /// Until when it stands still, if it does.
@@ -302,7 +311,10 @@ impl Host {
                 self.traffic.into += u64::from(wire);
                 self.traffic.out += u64::from(back);
                 self.announce(link, now, ground, sink);
-                if self.ends.contains_key(&link) {
+                if let Some(end) = self.ends.get(&link) {
+                    if let Some(tap) = &mut self.tap {
+                        tap.got(&bytes, end.host, now);
+                    }
                     self.tell(Input::Frame { link, lane, bytes }, now, ground, sink);
                 }
             }

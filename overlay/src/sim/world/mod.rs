@@ -39,6 +39,7 @@ use time::Due;
 
 use super::invariants::Guard;
 use super::scenario::Scenario;
+use super::spread::tap::{Noted, Tap};
 use crate::input::{Input, LinkId, Lost, Now};
 use crate::restored::Restored;
 
@@ -53,6 +54,8 @@ pub struct World {
     splits: u32,
     healed_at: Option<Time>,
     keep_peers: bool,
+    /// Hosts note how messages spread.
+    taps: bool,
 }
 
 impl World {
@@ -82,6 +85,7 @@ impl World {
             splits: 0,
             healed_at: None,
             keep_peers: scenario.restarts(),
+            taps: scenario.payload > 0,
         }
     }
 
@@ -165,7 +169,8 @@ impl World {
         let mut place = stream(self.ground.seed, number, Purpose::Place);
         self.ground.places.push((place.random(), place.random()));
         self.ground.directory.insert(who.addr, number);
-        let host = Host::new(number, who, self.keep_peers, self.ground.seed);
+        let mut host = Host::new(number, who, self.keep_peers, self.ground.seed);
+        host.tap = self.taps.then(|| Box::new(Tap::new(&host.id())));
         let shards = self.shards.len();
         self.shards[index % shards].hosts.push(host);
         self.hosts += 1;
@@ -176,6 +181,18 @@ impl World {
     #[must_use]
     pub fn restored(&self, index: usize) -> Restored {
         self.host(index).disk.restored()
+    }
+
+    /// What a host noted of messages since the last call.
+    pub(in crate::sim) fn take_notes(&mut self, index: usize) -> Vec<Noted> {
+        let tap = self.host_mut(index).tap.as_mut();
+        tap.map(|tap| tap.take()).unwrap_or_default()
+    }
+
+    /// One-way delay between two hosts without jitter, microseconds.
+    #[must_use]
+    pub fn base_delay_us(&self, from: u32, to: u32) -> u32 {
+        self.ground.base_delay_us(from, to) as u32
     }
 
     /// Who listens at an address.

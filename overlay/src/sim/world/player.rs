@@ -67,24 +67,27 @@ impl Player {
         }
     }
 
+    /// The memory of a node.
+    pub(in crate::sim) fn view_of(overlay: &Overlay) -> Vec<Known> {
+        let rooms = overlay.rooms();
+        let memory = rooms.view.memory();
+        let known = |(peer, addr)| Known {
+            peer,
+            addr,
+            slots: memory.slots_of(&peer),
+            issued_unix_s: rooms
+                .book
+                .record_of(&peer)
+                .map(|record| record.issued_unix_s),
+        };
+        memory.members().map(known).collect()
+    }
+
     /// Whom it has in its view, or memory.
     #[must_use]
     pub fn view(&self) -> Vec<Known> {
         match self {
-            Self::Node(overlay) => {
-                let rooms = overlay.rooms();
-                let memory = rooms.view.memory();
-                let known = |(peer, addr)| Known {
-                    peer,
-                    addr,
-                    slots: memory.slots_of(&peer),
-                    issued_unix_s: rooms
-                        .book
-                        .record_of(&peer)
-                        .map(|record| record.issued_unix_s),
-                };
-                memory.members().map(known).collect()
-            }
+            Self::Node(overlay) => Self::view_of(overlay),
             Self::Other(actor) => actor.view(),
         }
     }

@@ -134,17 +134,24 @@ impl Host {
                 let row = self.disk.body(&id).cloned().map(Row::Message);
                 self.answer(LOAD, Input::Loaded { token, row }, now, sink);
             }
-            Action::Emit(News::Delivered(delivery)) => {
-                self.deliveries.push(Delivered {
+            Action::Emit(News::Delivered(delivery)) => match &mut self.tap {
+                // Of many messages the notes are enough.
+                Some(tap) => tap.delivered(&delivery.author, delivery.seq, now),
+                None => self.deliveries.push(Delivered {
                     at: now,
                     start: self.starts,
                     entry: delivery.id,
-                });
-            }
+                }),
+            },
             Action::Emit(News::Published {
                 result: Ok(receipt),
                 ..
             }) => self.receipts.push((now, receipt)),
+            Action::Emit(News::Published { result: Err(_), .. }) => {
+                if let Some(tap) = &mut self.tap {
+                    tap.refused();
+                }
+            }
             Action::Emit(_) => {}
         }
     }

@@ -2,11 +2,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::input::Lane;
-use crate::messages::{MAX_BODY, MAX_ENTRIES, MAX_PAYLOAD};
-use crate::wire::samples::{any_message, examples, gossip, largest};
+use crate::messages::{MAX_BODY, MAX_ENTRIES, MAX_INLINE};
+use crate::wire::samples::{alice_head, any_message, examples, gossip, largest};
 use crate::wire::{
-    Bounded, Gossip, ListItem, MAX_ANNOUNCE, MAX_FETCH, MAX_FRAME, MAX_LIST, MAX_RANGES, Point,
-    Range, lane_allowed,
+    Bounded, Cancel, Chunk, Gossip, Head, ListItem, MAX_ANNOUNCE, MAX_CHUNKS, MAX_FETCH, MAX_FRAME,
+    MAX_LIST, MAX_RANGES, Point, Range, Want, head_for, lane_allowed,
 };
 
 fn frame_of(tag: u8, body: &[&[u8]]) -> Bytes {
@@ -123,6 +123,7 @@ fn the_largest_messages_fit_exactly() {
         let limit = max_len(tag);
         match tag {
             tag::GOSSIP => assert!((limit - 600..=limit).contains(&frame.len())),
+            tag::HEAD => assert!((limit - 8..=limit).contains(&frame.len())),
             tag::RECONCILE => assert!((limit - 50..=limit).contains(&frame.len())),
             _ => assert_eq!(frame.len(), limit, "tag {tag}"),
         }
@@ -157,7 +158,7 @@ fn a_table_of_malformed_frames() {
     assert_eq!(decodes(&[VERSION]), Err(Short(1)));
     assert_eq!(decodes(&[0, tag::PING, 1]), Err(Version(0)));
     assert_eq!(decodes(&[2, tag::PING, 1]), Err(Version(2)));
-    for unknown in [0, 10, 15, 20, 27, 255] {
+    for unknown in [0, 10, 15, 28, 255] {
         assert_eq!(decodes(&[VERSION, unknown, 1]), Err(UnknownTag(unknown)));
     }
     // Numbers.
@@ -266,17 +267,17 @@ fn rules_that_span_fields_are_checked() {
     refused(Message::Gossip(Box::new(gossip(
         1,
         0,
-        vec![large(MAX_PAYLOAD + 1)],
+        vec![large(MAX_INLINE - 3)],
     ))));
     refused(Message::Gossip(Box::new(gossip(
         1,
         0,
-        vec![large(MAX_BODY / 2), large(MAX_BODY / 2 - 7)],
+        vec![large(MAX_INLINE / 2), large(MAX_INLINE / 2 - 7)],
     ))));
     let fits = Message::Gossip(Box::new(gossip(
         1,
         0,
-        vec![large(MAX_BODY / 2), large(MAX_BODY / 2 - 8)],
+        vec![large(MAX_INLINE / 2), large(MAX_INLINE / 2 - 8)],
     )));
     assert_eq!(decode(&encode(&fits)), Ok(fits));
     let many = Message::Gossip(Box::new(gossip(1, 0, vec![Bytes::new(); MAX_ENTRIES + 1])));
@@ -361,6 +362,75 @@ fn rules_that_span_fields_are_checked() {
 }
 
 #[test]
+fn heads_and_chunks_have_the_lengths_of_bodies() {
+    let refused = |message: Message| {
+        let found = decode(&encode(&message));
+        assert!(matches!(found, Err(DecodeError::Invalid(_))), "{found:?}");
+    };
+    let with = |change: fn(&mut Head)| {
+        let mut head = alice_head();
+        change(&mut head);
+        Message::Head(Box::new(head))
+    };
+    assert!(decode(&encode(&with(|head| head.hops = 255))).is_ok());
+    refused(with(|head| head.signed.value.prev_seq = 8));
+    refused(with(|head| head.signed.value.count = 0));
+    refused(with(|head| head.signed.value.count = 257));
+    // Two hashes are those of 32 to 64 KiB.
+    for len in [0, 3, 32_768, 65_537, MAX_BODY as u32 + 1, u32::MAX] {
+        let mut head = alice_head();
+        head.signed.value.body_len = len;
+        refused(Message::Head(Box::new(head)));
+    }
+    refused(with(|head| {
+        head.signed.value.count = 256;
+        head.signed.value.body_len = 1023;
+    }));
+    for len in [0, crypto::CHUNK_LEN + 1] {
+        let bytes = vec![0; len].into();
+        let frame = encode(&Message::Chunk(Chunk {
+            id: [1; 32],
+            index: 0,
+            bytes,
+        }));
+        assert!(decode(&frame).is_err());
+    }
+    for (from, to) in [(0, 0), (5, 5), (6, 5), (u16::MAX, 0)] {
+        refused(Message::Want(Want {
+            id: [1; 32],
+            from,
+            to,
+        }));
+        refused(Message::Cancel(Cancel {
+            id: [1; 32],
+            from,
+            to,
+        }));
+    }
+}
+
+#[test]
+fn a_head_is_passed_on_as_it_came_but_for_its_last_two_bytes() {
+    let head = alice_head();
+    let frame = encode(&Message::Head(Box::new(head.clone())));
+    assert_eq!(
+        head_for(&frame, head.hops, head.follows).as_ptr(),
+        frame.as_ptr()
+    );
+    for (hops, follows) in [(0, false), (1, false), (2, true), (255, true)] {
+        let expected = Head {
+            hops,
+            follows,
+            ..head.clone()
+        };
+        assert_eq!(
+            decode(&head_for(&frame, hops, follows)),
+            Ok(Message::Head(Box::new(expected)))
+        );
+    }
+}
+
+#[test]
 fn gossip_topics_are_topics() {
     let valid = encode(&Message::Gossip(Box::new(gossip(
         1,
@@ -421,6 +491,7 @@ fn decoded_messages_are_not_much_larger_than_their_frames() {
         (tag::ANNOUNCE, MAX_ANNOUNCE * 8),
         (tag::FETCH, MAX_FETCH * 32),
         (tag::GOSSIP, MAX_ENTRIES * (size_of::<Bytes>() + 16)),
+        (tag::HEAD, MAX_CHUNKS * 32),
         (tag::RECONCILE, ranges),
     ] {
         assert!(size <= 2 * max_len(tag), "tag {tag}: {size}");
@@ -464,8 +535,8 @@ fn each_tag_has_its_lanes() {
             .filter(|lane| lane_allowed(tag, *lane))
             .collect();
         let expected = match tag {
-            tag::GOSSIP => vec![Own, Forwarded, Bulk],
-            tag::RECONCILE | tag::FETCH | tag::FETCH_MISSING => vec![Bulk],
+            tag::GOSSIP | tag::HEAD => vec![Own, Forwarded, Bulk],
+            tag::RECONCILE | tag::FETCH | tag::FETCH_MISSING | tag::CHUNK => vec![Bulk],
             _ => vec![Control],
         };
         assert_eq!(lanes, expected, "tag {tag}");
