@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-#[cfg(feature = "sim")]
 use std::sync::Arc;
 
 use ed25519_dalek::{Signature, VerifyingKey};

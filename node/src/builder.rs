@@ -7,6 +7,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -46,7 +47,9 @@ impl Limits {
 }
 
 /// An application's check of the messages of one topic.
-pub(crate) type Validator = Arc<dyn Fn(&MessageHeader, &[Bytes]) -> Verdict + Send + Sync>;
+pub(crate) type Validator = Arc<dyn Fn(MessageHeader, Vec<Bytes>) -> Answer + Send + Sync>;
+/// What becomes a verdict.
+pub(crate) type Answer = Pin<Box<dyn Future<Output = Verdict> + Send>>;
 /// Makes the UDP socket for a listen address.
 pub(crate) type Sockets =
     Arc<dyn Fn(SocketAddr) -> io::Result<Arc<dyn quinn::AsyncUdpSocket>> + Send + Sync>;
@@ -225,15 +228,37 @@ impl Builder {
         self
     }
 
-    /// Checks every message of a topic, own ones included, before it is delivered or passed on. `Reject` must mean: invalid
-    /// for every honest node whatever its state. An answer later than two seconds counts as none, and the message is
-    /// asked about again later.
+    /// Checks every message of a topic, own ones included, before it is delivered or passed on; nobody hears of it sooner. The
+    /// check may take its time: up to 32 run at once for a topic, and 256 wait or run (both guesses). It must not block its
+    /// thread; long computations belong in `tokio::task::spawn_blocking`.
+    ///
+    /// `Ignore` costs nobody anything. `Reject` must mean: invalid for every honest node whatever its state; it costs the link
+    /// that the message came by. An answer later than two seconds (`verdict_deadline` of [`overlay::messages::Config`]), a panic, and
+    /// no place in the queue count as no answer: the message is let go, and asked about again when it comes again, at the latest
+    /// with repair; an own one is refused.
+    ///
+    /// ```
+    /// # use vouchsafe::{Node, Topic, Verdict};
+    /// # let topic: Topic = "prices".parse()?;
+    /// let builder = Node::builder().validator(topic, |_header, entries| async move {
+    ///     if entries.iter().all(|entry| entry.len() == 8) {
+    ///         Verdict::Accept
+    ///     } else {
+    ///         Verdict::Reject
+    ///     }
+    /// });
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
-    pub fn validator(
+    pub fn validator<F>(
         mut self,
         topic: Topic,
-        check: impl Fn(&MessageHeader, &[Bytes]) -> Verdict + Send + Sync + 'static,
-    ) -> Self {
+        check: impl Fn(MessageHeader, Vec<Bytes>) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Verdict> + Send + 'static,
+    {
+        let check = move |header, entries| -> Answer { Box::pin(check(header, entries)) };
         self.validators.insert(topic, Arc::new(check));
         self
     }

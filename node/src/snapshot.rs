@@ -165,8 +165,12 @@ transport_counters! {
     subscriber_lagged,
     /// Entries left out for a subscriber in sequence because a later one of their author had been given.
     subscriber_late,
-    /// Validations given up because the application's validators were behind.
+    /// Messages without a verdict because too many of their topic waited for one.
     validations_skipped,
+    /// Messages without a verdict because the application's validator took too long.
+    validations_late,
+    /// Messages without a verdict because the application's validator panicked.
+    validations_panicked,
     /// Rows that the store could not write.
     store_failures,
 }

@@ -347,13 +347,13 @@ async fn validators_decide_and_own_payloads_are_validated_too() {
     let asked = Arc::new(AtomicUsize::new(0));
     let judge = |asked: &Arc<AtomicUsize>| {
         let asked = asked.clone();
-        move |_: &vouchsafe::MessageHeader, entries: &[Bytes]| {
+        move |_, entries: Vec<Bytes>| {
             asked.fetch_add(1, Ordering::Relaxed);
-            if entries.iter().any(|entry| entry.starts_with(b"bad")) {
+            std::future::ready(if entries.iter().any(|entry| entry.starts_with(b"bad")) {
                 Verdict::Reject
             } else {
                 Verdict::Accept
-            }
+            })
         }
     };
     let topic = "judged".parse::<vouchsafe::Topic>().unwrap();
@@ -377,10 +377,13 @@ async fn validators_decide_and_own_payloads_are_validated_too() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rejected_message_costs_the_link_and_an_ignored_one_does_not() {
     let a = spawn(builder()).await;
-    let judge = |_: &vouchsafe::MessageHeader, entries: &[Bytes]| match &entries[0][..] {
-        b"invalid" => Verdict::Reject,
-        b"unwanted" => Verdict::Ignore,
-        _ => Verdict::Accept,
+    let judge = |_, entries: Vec<Bytes>| async move {
+        tokio::task::yield_now().await;
+        match &entries[0][..] {
+            b"invalid" => Verdict::Reject,
+            b"unwanted" => Verdict::Ignore,
+            _ => Verdict::Accept,
+        }
     };
     let topic = "judged".parse::<vouchsafe::Topic>().unwrap();
     let b = spawn(builder().validator(topic.clone(), judge).seed(seed(&a))).await;

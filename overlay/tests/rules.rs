@@ -161,7 +161,7 @@ fn fair() -> Vec<Guard> {
                 ..world()
             },
             "dead",
-            [0.056, 0.068],
+            [0.056, 0.06],
         ),
         never(Rule::SlowReset, "byzantine", flood(), "resets"),
         Guard {

@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{Builder, Limits, SpawnError, Storage, UnixClock};
 use crate::data_dir::{DataDir, DataDirLock};
-use crate::driver::{Driver, Ports, Publisher};
+use crate::driver::{Driver, Ports, Publisher, Validators};
 use crate::handle::{Handle, Shared};
 use crate::node::Node;
 use crate::snapshot::Counters;
@@ -68,6 +68,7 @@ pub(super) async fn start(builder: Builder) -> Result<Node, SpawnError> {
     let last_cursor = last_cursor(&opened.restored);
     let preset = config.addresses;
     let max_links = config.neighbors.max_links;
+    let verdict_deadline = config.messages.verdict_deadline;
 
     let counters = Arc::new(Counters::default());
     let inbox = Arc::new(Inbox::new(counters.clone()));
@@ -146,6 +147,7 @@ pub(super) async fn start(builder: Builder) -> Result<Node, SpawnError> {
         failure: Arc::new(OnceLock::new()),
     }));
     let validated = builder.validators.keys().cloned().collect();
+    let validators = Validators::start(builder.validators, verdict_deadline, &transport.shared);
     let driver = Driver {
         overlay,
         network,
@@ -155,7 +157,7 @@ pub(super) async fn start(builder: Builder) -> Result<Node, SpawnError> {
             subscribers,
             events,
             Publisher::new(publish_queue, validated),
-            builder.validators,
+            validators,
         ),
         requests: request_queue,
         store_task,

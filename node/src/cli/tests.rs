@@ -154,7 +154,10 @@ fn usage_errors_exit_with_2_and_help_with_0() {
         ("vouchsafe ban --data-dir d abc", ErrorKind::ValueValidation),
         ("vouchsafe devnet --nodes 1", ErrorKind::ValueValidation),
         ("vouchsafe devnet --size 15", ErrorKind::ValueValidation),
-        ("vouchsafe devnet --size 32769", ErrorKind::ValueValidation),
+        (
+            "vouchsafe devnet --size 16777217",
+            ErrorKind::ValueValidation,
+        ),
         ("vouchsafe devnet --rate -1", ErrorKind::UnknownArgument),
         ("vouchsafe devnet --rate NaN", ErrorKind::ValueValidation),
         ("vouchsafe completions klingon", ErrorKind::InvalidValue),
@@ -169,7 +172,7 @@ fn usage_errors_exit_with_2_and_help_with_0() {
         ("vouchsafe sim nat --set nodes", ErrorKind::ValueValidation),
         #[cfg(feature = "sim")]
         (
-            "vouchsafe sim suite --quick --results r.md",
+            "vouchsafe sim suite --only nat --results r.md",
             ErrorKind::ArgumentConflict,
         ),
         #[cfg(feature = "sim")]

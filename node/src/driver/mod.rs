@@ -2,6 +2,7 @@
 
 mod ports;
 mod publish;
+mod validate;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -22,6 +23,7 @@ use crate::transport::inbox::{Event, Work};
 use crate::transport::link::Link;
 pub(crate) use ports::Ports;
 pub(crate) use publish::Publisher;
+pub(crate) use validate::Validators;
 
 /// Inputs handled before other tasks get their turn. At 40 us each this is 10 ms.
 const TURN: usize = 256;

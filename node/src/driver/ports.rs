@@ -1,33 +1,25 @@
 //! Where actions go: links, dials, the store, the application. Executing one never waits.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use overlay::action::{Delivery, Target};
 use overlay::input::Verdict;
-use overlay::messages::Topic;
 use overlay::wire::{self, MessageHeader};
 use overlay::{Action, Event, Input, Lane, LinkId, Row, Token};
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::broadcast;
 
 use super::Publisher;
-use crate::builder::Validator;
+use super::validate::Validators;
 use crate::faults::{self, FaultPoint};
 use crate::handle::NodeEvent;
 use crate::snapshot::Counters;
 use crate::store::StoreHandle;
 use crate::subscription::Subscribers;
-use crate::transport::inbox::{self, Inbox};
 use crate::transport::link::Link;
 use crate::transport::{Arrived, Transport};
-
-/// Validations that may wait for the application.
-const MAX_VALIDATIONS: usize = 1024;
-
-/// A message to be judged by the application.
-type Question = (Token, Validator, MessageHeader, Vec<Bytes>);
 
 pub(crate) struct Ports {
     pub(crate) links: BTreeMap<LinkId, Link>,
@@ -37,8 +29,7 @@ pub(crate) struct Ports {
     pub(crate) subscribers: Arc<Subscribers>,
     pub(crate) events: broadcast::Sender<NodeEvent>,
     pub(crate) publisher: Publisher,
-    validators: HashMap<Topic, Validator>,
-    questions: mpsc::Sender<Question>,
+    validators: Validators,
     counters: Arc<Counters>,
     /// Messages on their way to the store: token and last cursor.
     unwritten: VecDeque<(Token, u64)>,
@@ -53,12 +44,9 @@ impl Ports {
         subscribers: Arc<Subscribers>,
         events: broadcast::Sender<NodeEvent>,
         publisher: Publisher,
-        validators: HashMap<Topic, Validator>,
+        validators: Validators,
     ) -> Self {
-        let (questions, queue) = mpsc::channel(MAX_VALIDATIONS);
-        let shared = &transport.shared;
-        shared.tasks.spawn(validate(queue, shared.inbox.clone()));
-        let counters = shared.counters.clone();
+        let counters = transport.shared.counters.clone();
         Self {
             links: BTreeMap::new(),
             last_link: 0,
@@ -68,7 +56,6 @@ impl Ports {
             events,
             publisher,
             validators,
-            questions,
             counters,
             unwritten: VecDeque::new(),
             feedback: VecDeque::new(),
@@ -191,7 +178,7 @@ impl Ports {
                 token,
                 header,
                 entries,
-            } => return self.ask(token, header, entries),
+            } => return self.ask(token, &header, &entries),
             Event::Equivocation { evidence } => NodeEvent::Equivocation { evidence },
             Event::NeighborUp {
                 peer,
@@ -234,39 +221,12 @@ impl Ports {
         self.subscribers.deliver(delivery);
     }
 
-    fn ask(&mut self, token: Token, header: MessageHeader, entries: Vec<Bytes>) {
-        let Some(validator) = self.validators.get(&header.topic) else {
+    fn ask(&mut self, token: Token, header: &MessageHeader, entries: &[Bytes]) {
+        if !self.validators.ask(token, header, entries) {
             self.feedback.push_back(Input::Verdict {
                 token,
                 verdict: Verdict::Accept,
             });
-            return;
-        };
-        let question = (token, validator.clone(), header, entries);
-        if self.questions.try_send(question).is_err() {
-            Counters::hit(&self.counters.validations_skipped); // the core asks again when it comes again
         }
-    }
-}
-
-/// Asks the application about one message after the other. On a runtime with several threads it may take its time there;
-/// with one thread it holds up the node.
-async fn validate(mut questions: mpsc::Receiver<Question>, inbox: Arc<Inbox>) {
-    let several = tokio::runtime::Handle::current().runtime_flavor()
-        == tokio::runtime::RuntimeFlavor::MultiThread;
-    while let Some((token, validator, header, entries)) = questions.recv().await {
-        let verdict = if several {
-            let judged = tokio::task::spawn_blocking(move || validator(&header, &entries)).await;
-            match judged {
-                Ok(verdict) => verdict,
-                Err(error) => {
-                    tracing::error!(%error, "a validator panicked; its message is ignored");
-                    Verdict::Ignore
-                }
-            }
-        } else {
-            validator(&header, &entries)
-        };
-        inbox.event(inbox::Event::Verdict(token, verdict));
     }
 }

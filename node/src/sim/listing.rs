@@ -142,10 +142,10 @@ mod tests {
             arm,
             "    f=0.4          1,000 nodes, 30 min, 20 seeds: share at most 0.43, out at most 0.42, isolated 0"
         );
-        // 4 arms x 20 seeds x 1,000 nodes x 1 h at 4.6 minutes each.
+        // 4 arms x 20 seeds x 1,000 nodes x half an hour at 2.3 minutes each.
         assert_eq!(
             lines.last().unwrap(),
-            "    cost about 6 h 9 min of one core, quick 28 s"
+            "    cost about 3 h 5 min of one core, quick 28 s"
         );
     }
 

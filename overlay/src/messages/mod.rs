@@ -171,8 +171,8 @@ pub enum PublishError {
     /// The author policy of the network does not let us publish.
     #[error("this network's author policy does not admit the node's own key")]
     NotAdmitted,
-    /// Our own validator says no.
-    #[error("the validator of the topic refused the payload")]
+    /// Our own validator says no, or nothing in time.
+    #[error("the validator of the topic refused the payload, or gave no verdict in time")]
     Invalid,
     /// Someone else signs with our key; see [`Event::CloneDetected`](crate::Event::CloneDetected).
     #[error(

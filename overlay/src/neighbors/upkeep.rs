@@ -34,6 +34,9 @@ const DOUBTFUL: Duration = Duration::from_secs(1);
 const RECENT: Duration = Duration::from_secs(20);
 /// Most dials not waited for any more, as a multiple of the outbound neighbors there should be. A guess.
 const DOUBTFUL_DIALS: usize = 2;
+/// Between two outbound neighbors that were chosen while the node was young and are exchanged when it is not. A guess: all of them within
+/// seconds, one after the other.
+const RENEWAL: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(600));
 /// How long a peer that refused to be a neighbor is left alone. A guess.
 const AVOID: Duration = Duration::from_secs(60);
 /// Peers remembered as refusing; the one that is free soonest is forgotten first.
@@ -54,6 +57,7 @@ pub(super) struct Upkeep {
     last_anchors: Vec<(PeerId, SocketAddr)>,
     avoided: BTreeMap<PeerId, Instant>,
     next_rotation: Instant,
+    next_renewal: Instant,
     next_heal: Instant,
     next_anchors: Instant,
     next_ping: Instant,
@@ -71,6 +75,7 @@ impl Upkeep {
             last_anchors: anchors.to_vec(),
             avoided: BTreeMap::new(),
             next_rotation: now + between(cx, cx.config.neighbors.rotation),
+            next_renewal: now,
             next_heal: now + HEAL_ALONE,
             next_anchors: now + ANCHOR_SOON,
             next_ping: now + cx.config.neighbors.ping_period,
@@ -149,6 +154,7 @@ impl Neighbors {
             self.dial_anchors(book, cx);
             self.fill_outbound(view, book, cx);
             self.heal(alone, view, book, cx);
+            self.renew(view, book, cx);
             self.rotate(view, book, cx);
             self.choose_anchors(book, cx);
             self.ping_neighbors(cx);
@@ -330,12 +336,33 @@ impl Neighbors {
             };
     }
 
-    /// Gives up the least useful of the older half of the outbound neighbors, so that no set of links is for ever.
-    fn rotate(&mut self, view: &View, book: &mut Book, cx: &mut Cx<'_>) {
-        if cx.now.mono < self.upkeep.next_rotation {
+    /// Exchanges the outbound neighbors that were chosen while the node was young, as soon as it is not: its memory held then whom it had
+    /// heard of first, and a node whose first contacts were mostly hostile would keep hostile neighbors only for hours.
+    fn renew(&mut self, view: &View, book: &mut Book, cx: &mut Cx<'_>) {
+        let now = cx.now.mono;
+        let Some(settled) = view.settled() else {
+            return;
+        };
+        if now < self.upkeep.next_renewal {
             return;
         }
-        self.upkeep.next_rotation = cx.now.mono + between(cx, cx.config.neighbors.rotation);
+        let outbound = self.exchangeable(view, cx).into_iter().flatten();
+        let young = |since: Option<Instant>| since.is_some_and(|since| since < settled);
+        let Some((_, _, id)) = outbound.into_iter().find(|(since, ..)| young(*since)) else {
+            return;
+        };
+        self.upkeep.next_renewal = now + between(cx, RENEWAL);
+        self.upkeep.wake_at(self.upkeep.next_renewal);
+        self.give_up(id, book, cx);
+    }
+
+    /// The outbound neighbors that may be exchanged, with how useful they were, the oldest first; `None` while there are too few, or nobody
+    /// to take the place of one.
+    fn exchangeable(
+        &self,
+        view: &View,
+        cx: &Cx<'_>,
+    ) -> Option<Vec<(Option<Instant>, u64, LinkId)>> {
         let persistent: BTreeSet<PeerId> =
             cx.config.persistent.iter().map(|seed| seed.peer).collect();
         let mut outbound: Vec<_> = self
@@ -344,23 +371,38 @@ impl Neighbors {
             .filter(|(_, link)| link.outbound && !persistent.contains(&link.peer))
             .map(|(id, link)| (link.neighbor_since, link.usefulness, id))
             .collect();
-        let replacement = view
-            .peers()
-            .any(|(peer, _)| self.links.to_peer(&peer).is_none());
+        let mut members = view.peers();
+        let replacement = members.any(|(peer, _)| self.links.to_peer(&peer).is_none());
         if outbound.len() < cx.config.neighbors.outbound || !replacement {
-            return;
+            return None;
         }
         outbound.sort_unstable();
+        Some(outbound)
+    }
+
+    fn give_up(&mut self, id: LinkId, book: &mut Book, cx: &mut Cx<'_>) {
+        cx.stats.neighbors.rotated += 1;
+        if let Some(peer) = self.links.get(id).map(|link| link.peer) {
+            self.upkeep.avoid_for(peer, Duration::ZERO, cx.now.mono);
+        }
+        self.close(id, Code::Rotated, book, cx);
+    }
+
+    /// Gives up the least useful of the older half of the outbound neighbors, so that no set of links is for ever.
+    fn rotate(&mut self, view: &View, book: &mut Book, cx: &mut Cx<'_>) {
+        if cx.now.mono < self.upkeep.next_rotation {
+            return;
+        }
+        self.upkeep.next_rotation = cx.now.mono + between(cx, cx.config.neighbors.rotation);
+        let Some(mut outbound) = self.exchangeable(view, cx) else {
+            return;
+        };
         outbound.truncate(outbound.len().div_ceil(2));
         let worst = outbound
             .into_iter()
             .min_by_key(|(since, usefulness, _)| (*usefulness, *since));
         if let Some((_, _, id)) = worst {
-            cx.stats.neighbors.rotated += 1;
-            if let Some(peer) = self.links.get(id).map(|link| link.peer) {
-                self.upkeep.avoid_for(peer, Duration::ZERO, cx.now.mono);
-            }
-            self.close(id, Code::Rotated, book, cx);
+            self.give_up(id, book, cx);
         }
         // Usefulness is of late: what was earned longer ago counts half.
         let ids: Vec<LinkId> = self.links.neighbors().map(|(id, _)| id).collect();

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use crypto::PeerId;
 use rand::Rng;
@@ -23,6 +24,8 @@ pub struct View {
     pub(super) memory: Memory,
     /// Emitted samples that are still proven, newest last; at most as many as there are slots.
     samples: VecDeque<PeerId>,
+    /// When the last fast start ended.
+    pub(super) settled: Option<Instant>,
     /// Every sample emitted since a simulation last took them; `None` in a node that is not simulated.
     #[cfg(feature = "sim")]
     pub(super) emitted: Option<Vec<PeerId>>,
@@ -33,6 +36,7 @@ impl View {
         Self {
             memory: Memory::new(slots, preset, rng),
             samples: VecDeque::new(),
+            settled: None,
             #[cfg(feature = "sim")]
             emitted: None,
         }
@@ -59,6 +63,12 @@ impl View {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.memory.is_empty()
+    }
+
+    /// When the last fast start ended. What was drawn from the memory before was drawn from what happened to be heard first.
+    #[must_use]
+    pub const fn settled(&self) -> Option<Instant> {
+        self.settled
     }
 
     /// Number of wide groups (/16, /32) among the members; 1 where there are no groups.
@@ -195,6 +205,11 @@ impl super::Sampling {
     ) {
         self.view.memory.remove(&peer);
         self.view.memory.offer(peer, addr, marks);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn plant_settled(&mut self, at: Instant) {
+        self.view.settled = Some(at);
     }
 
     #[cfg(test)]

@@ -150,6 +150,7 @@ impl Sampling {
         if settled || age >= config.young_most {
             self.young = None;
             self.was_young = Some(cx.now.mono);
+            self.view.settled = Some(cx.now.mono);
             book.set_young(book.proven_len() < config.tiny);
         }
     }

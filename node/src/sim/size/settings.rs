@@ -120,7 +120,7 @@ pub(super) fn worlds(
     let steady = line("byzantine", &keys)?;
     let what = format!("{{ crash = {{ fraction = {} }} }}", question.crash);
     keys.push(("adversary", "flood".to_owned()));
-    keys.push(("events", format!("[{{ at_s = 300, what = {what} }}]")));
+    keys.push(("events", format!("[{{ at_s = 60, what = {what} }}]")));
     Ok([steady, line("crash", &keys)?])
 }
 
