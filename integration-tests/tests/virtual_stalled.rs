@@ -14,7 +14,7 @@ use vouchsafe_integration_tests::village::Village;
 use vouchsafe_integration_tests::virtual_time::{in_virtual_time, unix_clock};
 
 const LATENCY: Duration = Duration::from_millis(20);
-const MESSAGES: u32 = 300;
+const MESSAGES: u32 = 1200;
 
 /// A peer that says hello as a neighbor, opens its end, and then neither reads nor writes. QUIC itself stays alive.
 struct Deaf {
@@ -119,7 +119,7 @@ async fn run(deaf: bool) -> Run {
     let start = Instant::now();
     // 4 KiB every 10 ms: the windows of one link are full after a fraction of a second.
     village
-        .publisher(1, MESSAGES, Duration::from_millis(10), 4096)
+        .publisher(1, MESSAGES, Duration::from_millis(3), 1000)
         .await
         .expect("a publisher");
     let publishing = start.elapsed();

@@ -230,6 +230,10 @@ fn scenarios_measure_what_they_name() {
             "attack_at_s=30",
             "period_s=1",
             "slots=16",
+            "author_count=4",
+            "publish_at_s=40",
+            "publish_for_s=5",
+            "warm_messages=2",
             events,
         ] {
             arguments.extend(["--set", setting]);

@@ -402,7 +402,7 @@ fn the_commands_simulate_the_question() {
         "vouchsafe sim byzantine --nodes 3700 --byzantine 0.243243243 --set force=1.5 "
     ));
     assert!(
-        crash.ends_with("--set 'events=[{ at_s = 300, what = { crash = { fraction = 0.8 } } }]'")
+        crash.ends_with("--set 'events=[{ at_s = 60, what = { crash = { fraction = 0.8 } } }]'")
     );
 }
 
