@@ -397,10 +397,8 @@ impl Scenario {
         }
         let (least, most) = self.delay_ms;
         if !(1.0..=10_000.0).contains(&least) || !(least..=10_000.0).contains(&most) {
-            return wrong(
-                "delay_ms",
-                "two numbers from 1 to 10000, the smaller one first",
-            );
+            let problem = "two numbers from 1 to 10000, the smaller one first";
+            return wrong("delay_ms", problem);
         }
         let honest = self.nodes - self.hostile();
         if self.seeds == 0 && self.poisoned == 0.0 {
