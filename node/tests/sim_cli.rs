@@ -238,6 +238,10 @@ fn scenarios_measure_what_they_name() {
         ] {
             arguments.extend(["--set", setting]);
         }
+        if name == "dissemination" {
+            // Some of its figures are about those who take without giving.
+            arguments.extend(["--set", "adversary=leech", "--byzantine", "0.2"]);
+        }
         if name == "dissemination-large" {
             // One of its arms is measured against a tree, which takes a limit.
             arguments.extend(["--set", "uplink=12500000"]);
