@@ -59,7 +59,8 @@ pub struct Published {
     pub id: EntryId,
     /// Id of the message that carries it.
     pub message: MessageId,
-    /// How many neighbors' lanes had taken the message; 0 = it goes out when a neighbor appears.
+    /// How many neighbors' lanes had taken the message when it was durable. Others get it as their lanes drain, or as they appear;
+    /// 0 = all do.
     pub neighbors: usize,
 }
 
