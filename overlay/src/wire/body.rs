@@ -2,28 +2,20 @@
 //! does not travel: the receiver merges it from the hashes of the chunks.
 
 use bytes::Bytes;
-use crypto::{Manifest, Signed};
+use crypto::Manifest;
 use serde::{Deserialize, Serialize};
 
 use super::bounded::Bounded;
 use super::codec::{DecodeError, body};
-use super::gossip::Slice;
-use super::header::MessageHeader;
+use super::gossip::{Begin, Slice};
 use super::message::{Chunk, Head, MAX_CHUNKS};
-use crate::messages::{MAX_BODY, MAX_ENTRIES, Topic};
+use crate::messages::{MAX_BODY, MAX_ENTRIES};
 
 /// What travels of a head, borrowed from the frame.
 #[derive(Serialize, Deserialize)]
 pub(super) struct HeadLayout<'a> {
-    author: [u8; 32],
-    seq: u64,
-    /// `seq - prev_seq`, from 1 to `seq`.
-    back: u64,
-    published_unix_ms: u64,
     #[serde(borrow)]
-    topic: Slice<'a>,
-    #[serde(with = "super::signature")]
-    signature: [u8; 64],
+    begin: Begin<'a>,
     count: u16,
     body_len: u32,
     hashes: Bounded<[u8; 32], MAX_CHUNKS>,
@@ -36,12 +28,7 @@ impl<'a> From<&'a Head> for HeadLayout<'a> {
     fn from(head: &'a Head) -> Self {
         let header = &head.signed.value;
         Self {
-            author: header.author,
-            seq: header.seq,
-            back: header.seq.wrapping_sub(header.prev_seq),
-            published_unix_ms: header.published_unix_ms,
-            topic: Slice(header.topic.as_str().as_bytes()),
-            signature: head.signed.signature,
+            begin: Begin::from(&head.signed),
             count: header.count,
             body_len: header.body_len,
             hashes: Bounded::unchecked(head.manifest.hashes().to_vec()),
@@ -54,10 +41,7 @@ impl<'a> From<&'a Head> for HeadLayout<'a> {
 /// Decodes the body of a head frame.
 pub(super) fn decode_head(bytes: &[u8]) -> Result<Head, DecodeError> {
     let layout: HeadLayout<'_> = body(bytes)?;
-    if layout.back == 0 || layout.back > layout.seq {
-        return Err(DecodeError::Invalid("prev_seq is not below seq"));
-    }
-    let topic: Topic = layout.topic.topic()?;
+    let topic = layout.begin.topic()?;
     let (count, len) = (usize::from(layout.count), layout.body_len as usize);
     if !(1..=MAX_ENTRIES).contains(&count) {
         return Err(DecodeError::Invalid("a number of entries that no body has"));
@@ -69,19 +53,9 @@ pub(super) fn decode_head(bytes: &[u8]) -> Result<Head, DecodeError> {
         "hashes that are more or fewer than chunks",
     ))?;
     Ok(Head {
-        signed: Signed {
-            value: MessageHeader {
-                author: layout.author,
-                seq: layout.seq,
-                prev_seq: layout.seq - layout.back,
-                published_unix_ms: layout.published_unix_ms,
-                topic,
-                count: layout.count,
-                body_len: layout.body_len,
-                body_root: manifest.root(),
-            },
-            signature: layout.signature,
-        },
+        signed: layout
+            .begin
+            .signed(topic, layout.count, layout.body_len, manifest.root()),
         manifest,
         hops: layout.hops,
         follows: layout.follows,

@@ -53,7 +53,7 @@ pub(crate) fn glance(frame: &[u8]) -> Option<Glance> {
         tag::GOSSIP => {
             let layout: Layout<'_> = postcard::from_bytes(bytes).ok()?;
             Some(Glance::Whole {
-                name: (author_of(&layout.author), layout.seq),
+                name: (author_of(&layout.begin.author), layout.begin.seq),
                 payload: layout.payload_len(),
             })
         }
