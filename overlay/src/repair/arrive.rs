@@ -1,15 +1,15 @@
 //! What was asked for comes: messages whole, or heads of large ones.
 
 use bytes::Bytes;
-use crypto::PeerId;
+use crypto::{PeerId, Signed};
 
 use super::part::Repair;
 use crate::bodies::{Holding, News, Wanted};
 use crate::cx::Cx;
 use crate::input::LinkId;
-use crate::messages::{Admission, Messages, admit};
+use crate::messages::{Admission, Arrival, Messages, admit};
 use crate::neighbors::Code;
-use crate::wire::{Gossip, Head};
+use crate::wire::{Gossip, Head, MessageHeader};
 
 impl Repair {
     /// A message on the bulk lane; taken only if it was asked for.
@@ -25,25 +25,9 @@ impl Repair {
         messages: &Messages,
         cx: &mut Cx<'_>,
     ) -> Result<(), Code> {
-        self.stirred = true;
-        let id = gossip.signed.value.id(cx.network);
-        if !self.fetch.is_asked(link, &id, cx.now.mono) {
-            cx.stats.repair.unasked += 1;
-            return Ok(());
-        }
-        cx.stats.repair.received += 1;
         let Gossip { signed, entries } = gossip;
-        match admit(signed, entries, frame, (link, peer), true, messages, cx) {
-            Admission::Duplicate(id) => self.fetch.settled(&id),
-            Admission::Refused(_) => {
-                cx.stats.repair.refused += 1;
-                self.fetch.absent(link, &id, cx.now.mono);
-            }
-            Admission::BadSignature => {
-                self.fetch.absent(link, &id, cx.now.mono);
-                return Err(Code::BadSignature);
-            }
-            Admission::Arrival(arrival) => self.fetch.arrived(*arrival, cx.now.mono),
+        if let Some(arrival) = self.admit(link, peer, signed, entries, frame, messages, cx)? {
+            self.fetch.arrived(arrival, cx.now.mono);
         }
         Ok(())
     }
@@ -61,7 +45,6 @@ impl Repair {
         messages: &Messages,
         cx: &mut Cx<'_>,
     ) -> Result<(), Code> {
-        self.stirred = true;
         let Head {
             signed,
             manifest,
@@ -69,12 +52,47 @@ impl Repair {
             follows,
         } = head;
         let id = signed.value.id(cx.network);
+        if let Some(arrival) = self.admit(link, peer, signed, Vec::new(), frame, messages, cx)? {
+            self.fetch.settled(&id);
+            self.news.push(News::Wanted(Box::new(Wanted {
+                arrival,
+                manifest,
+                holding: Holding {
+                    id,
+                    link,
+                    whole: true,
+                    hops: Some(hops),
+                    follows,
+                },
+            })));
+        }
+        Ok(())
+    }
+
+    /// What was asked for and is new and good; for all else the fetch is told what became of it.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a frame, and what it is held against"
+    )]
+    fn admit(
+        &mut self,
+        link: LinkId,
+        peer: PeerId,
+        signed: Signed<MessageHeader>,
+        entries: Vec<Bytes>,
+        frame: Bytes,
+        messages: &Messages,
+        cx: &mut Cx<'_>,
+    ) -> Result<Option<Arrival>, Code> {
+        self.stirred = true;
+        let id = signed.value.id(cx.network);
         if !self.fetch.is_asked(link, &id, cx.now.mono) {
             cx.stats.repair.unasked += 1;
-            return Ok(());
+            return Ok(None);
         }
         cx.stats.repair.received += 1;
-        match admit(signed, Vec::new(), frame, (link, peer), true, messages, cx) {
+        match admit(signed, entries, frame, (link, peer), true, messages, cx) {
+            Admission::Arrival(arrival) => return Ok(Some(*arrival)),
             Admission::Duplicate(id) => self.fetch.settled(&id),
             Admission::Refused(_) => {
                 cx.stats.repair.refused += 1;
@@ -84,21 +102,7 @@ impl Repair {
                 self.fetch.absent(link, &id, cx.now.mono);
                 return Err(Code::BadSignature);
             }
-            Admission::Arrival(arrival) => {
-                self.fetch.settled(&id);
-                self.news.push(News::Wanted(Box::new(Wanted {
-                    arrival: *arrival,
-                    manifest,
-                    holding: Holding {
-                        id,
-                        link,
-                        whole: true,
-                        hops: Some(hops),
-                        follows,
-                    },
-                })));
-            }
         }
-        Ok(())
+        Ok(None)
     }
 }

@@ -99,23 +99,13 @@ impl StoreHandle {
         max_messages: usize,
         max_bytes: usize,
     ) -> Result<Vec<StoredMessage>, StoreError> {
-        let closed = || self.closed();
-        let _place = self
-            .shared
-            .log_reads
-            .acquire()
-            .await
-            .map_err(|_| closed())?;
-        let (answer, answered) = oneshot::channel();
-        self.questions
-            .send(Question::Log {
-                from_cursor,
-                max_messages,
-                max_bytes,
-                answer,
-            })
-            .map_err(|_| closed())?;
-        answered.await.map_err(|_| closed())?
+        self.read(|answer| Question::Log {
+            from_cursor,
+            max_messages,
+            max_bytes,
+            answer,
+        })
+        .await
     }
 
     /// As [`Store::read_evidence`], on the store's reader.
@@ -123,6 +113,14 @@ impl StoreHandle {
     /// # Errors
     /// As [`Store::read_evidence`]; [`StoreError::Closed`] when the task has ended.
     pub async fn read_evidence(&self) -> Result<Vec<StoredEvidence>, StoreError> {
+        self.read(Question::Evidence).await
+    }
+
+    /// Asks the reader, a few at a time.
+    async fn read<T>(
+        &self,
+        question: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Question,
+    ) -> Result<T, StoreError> {
         let closed = || self.closed();
         let _place = self
             .shared
@@ -132,7 +130,7 @@ impl StoreHandle {
             .map_err(|_| closed())?;
         let (answer, answered) = oneshot::channel();
         self.questions
-            .send(Question::Evidence(answer))
+            .send(question(answer))
             .map_err(|_| closed())?;
         answered.await.map_err(|_| closed())?
     }
