@@ -234,6 +234,7 @@ impl Overlay {
             &parts.sampling,
             &parts.book,
             &parts.messages,
+            &self.env.config,
         )
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crypto::PeerId;
 
+use crate::config::Config;
 use crate::input::{LinkId, Now};
 use crate::messages::Messages;
 use crate::neighbors::{Links, Neighbors};
@@ -76,7 +77,7 @@ pub struct Status {
     pub archived: usize,
     /// Estimate of how many dialable identities the network has.
     pub network_size: Option<f64>,
-    /// The fast start is still on.
+    /// The fast start is still on, or the neighbors chosen meanwhile are still being exchanged.
     pub young: bool,
     /// Our clock minus the median of our outbound neighbors' clocks, milliseconds.
     pub clock_offset_ms: Option<i64>,
@@ -100,6 +101,7 @@ impl Status {
         sampling: &Sampling,
         book: &Book,
         messages: &Messages,
+        config: &Config,
     ) -> Self {
         let links = neighbors.links();
         Self {
@@ -112,7 +114,7 @@ impl Status {
             proven: book.proven_len(),
             archived: book.archived_len(),
             network_size: sampling.size_estimate(),
-            young: sampling.is_young(),
+            young: sampling.is_young() || neighbors.is_renewing(sampling.view(), config),
             clock_offset_ms: neighbors.clock_offset_ms(),
             observed: neighbors.observed(),
             advertised: neighbors

@@ -39,7 +39,8 @@ pub struct StatusView {
     pub seed_failures: u64,
     /// Estimated number of dialable nodes; null while there is too little to tell.
     pub network_size: Option<f64>,
-    /// The fast start is still on: the node is getting to know the network, which costs it many handshakes.
+    /// The fast start is still on: the node is getting to know the network, or exchanging the neighbors that it chose meanwhile, which
+    /// costs it many handshakes.
     pub fast_start: bool,
     /// Messages in the log.
     pub log_messages: usize,

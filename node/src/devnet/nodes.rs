@@ -24,9 +24,6 @@ const JOINED_NEIGHBORS: usize = 3;
 const JOIN_DEADLINE: Duration = Duration::from_secs(60);
 /// A fast start ends by itself after five minutes.
 const SETTLE_DEADLINE: Duration = Duration::from_secs(330);
-/// Within this time of the end of its fast start a node has exchanged the links that it chose meanwhile.
-const RENEWED: Duration = Duration::from_secs(8);
-
 /// All nodes. What they share is this process.
 #[derive(Debug)]
 pub(super) struct Network {
@@ -178,8 +175,6 @@ impl Network {
             let elapsed = self.started.elapsed();
             show.joined(settled);
             if settled == self.len() {
-                // The links of the time before are being exchanged.
-                tokio::time::sleep(RENEWED).await;
                 return Ok(elapsed);
             }
             if elapsed > SETTLE_DEADLINE {

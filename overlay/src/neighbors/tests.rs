@@ -840,40 +840,57 @@ fn who_is_slow_to_answer_is_not_waited_for_and_finds_the_outbound_pool_full() {
 
 #[test]
 fn who_was_chosen_while_young_is_exchanged_once_the_memory_is_settled() {
-    let mut me = side(1, |config| config.neighbors.outbound = 1);
-    for n in 2..5 {
-        let at = addr(127, 0, 2, u8::try_from(n).expect("few"));
-        let marks = me.book.marks(peer(n).as_bytes(), at);
-        me.sampling.plant_member(peer(n), at, &marks);
-    }
+    let keeper = Seed {
+        peer: peer(9),
+        target: Target::Addr(addr(127, 0, 2, 9)),
+    };
+    // One to be kept whatever happens, and one drawn.
+    let mut me = side(1, |config| {
+        config.neighbors.outbound = 2;
+        config.persistent = vec![keeper];
+    });
+    // Dials the one neighbor that is missing, and has it accept.
     let up = |me: &mut Side, link: u64| {
         me.tick(Duration::from_millis(1));
         let dials = me.dials();
         let [(dial, to)] = dials[..] else {
             panic!("one neighbor is missing: {dials:?}");
         };
-        let n = (2..5).find(|n| peer(*n) == to).expect("a member");
+        let n = (2..10).find(|n| peer(*n) == to).expect("a member");
         let at = addr(127, 0, 2, u8::try_from(n).expect("few"));
         me.connected(link, n, at, Some(dial));
         me.receive(link, &accept(n, Purpose::Neighbor, 0, addr(127, 0, 2, 1)))
             .expect("asked for");
-        assert_eq!(me.neighbors_now(), [link]);
         me.out();
     };
     up(&mut me, 1);
+    for n in 2..5 {
+        let at = addr(127, 0, 2, u8::try_from(n).expect("few"));
+        let marks = me.book.marks(peer(n).as_bytes(), at);
+        me.sampling.plant_member(peer(n), at, &marks);
+    }
     me.tick(Duration::from_secs(1));
+    up(&mut me, 2);
+    assert_eq!(me.neighbors_now(), [1, 2]);
+    me.tick(Duration::from_secs(3));
     assert_eq!(me.out().1, [], "nothing is better yet");
     let now = me.bench.now.mono;
     me.sampling.plant_settled(now);
-    me.tick(Duration::from_secs(16));
-    assert_eq!(me.out().1, [(1, Code::Rotated)]);
+    let renewing = |me: &Side| {
+        let view = me.sampling.view();
+        me.neighbors.is_renewing(view, &me.bench.config)
+    };
+    assert!(renewing(&me));
+    me.tick(Duration::from_secs(3));
+    assert_eq!(me.out().1, [(2, Code::Rotated)]);
     me.neighbors.on_disconnected(
-        LinkId(1),
+        LinkId(2),
         &Lost::ClosedByUs,
         &mut me.book,
         &mut me.bench.cx(),
     );
-    up(&mut me, 2);
-    me.tick(Duration::from_secs(16));
+    up(&mut me, 3);
+    assert!(!renewing(&me));
+    me.tick(Duration::from_secs(3));
     assert_eq!(me.out().1, [], "it was drawn from the settled memory");
 }

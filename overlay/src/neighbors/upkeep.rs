@@ -10,8 +10,9 @@ use rand::seq::SliceRandom as _;
 
 use super::configured::{self, Configured};
 use super::idle::Idle;
-use super::{Code, Neighbors};
+use super::{Code, Link, Neighbors};
 use crate::action::Target;
+use crate::config::Config;
 use crate::cx::Cx;
 use crate::input::{Lane, LinkId};
 use crate::peers::{Book, DialPurpose};
@@ -340,44 +341,47 @@ impl Neighbors {
     /// heard of first, and a node whose first contacts were mostly hostile would keep hostile neighbors only for hours.
     fn renew(&mut self, view: &View, book: &mut Book, cx: &mut Cx<'_>) {
         let now = cx.now.mono;
-        let Some(settled) = view.settled() else {
-            return;
-        };
         if now < self.upkeep.next_renewal {
             return;
         }
-        let outbound = self.exchangeable(view, cx).into_iter().flatten();
-        let young = |since: Option<Instant>| since.is_some_and(|since| since < settled);
-        let Some((_, _, id)) = outbound.into_iter().find(|(since, ..)| young(*since)) else {
+        let Some(id) = self.young_choice(view, cx.config) else {
             return;
         };
+        if !self.may_exchange(view, cx.config) {
+            return;
+        }
         self.upkeep.next_renewal = now + between(cx, RENEWAL);
         self.upkeep.wake_at(self.upkeep.next_renewal);
         self.give_up(id, book, cx);
     }
 
-    /// The outbound neighbors that may be exchanged, with how useful they were, the oldest first; `None` while there are too few, or nobody
-    /// to take the place of one.
-    fn exchangeable(
-        &self,
-        view: &View,
-        cx: &Cx<'_>,
-    ) -> Option<Vec<(Option<Instant>, u64, LinkId)>> {
-        let persistent: BTreeSet<PeerId> =
-            cx.config.persistent.iter().map(|seed| seed.peer).collect();
-        let mut outbound: Vec<_> = self
-            .links
-            .neighbors()
-            .filter(|(_, link)| link.outbound && !persistent.contains(&link.peer))
-            .map(|(id, link)| (link.neighbor_since, link.usefulness, id))
-            .collect();
+    /// Whether neighbors that were chosen while the node was young are still to be exchanged.
+    pub(crate) fn is_renewing(&self, view: &View, config: &Config) -> bool {
+        self.young_choice(view, config).is_some() && self.has_replacement(view)
+    }
+
+    fn young_choice(&self, view: &View, config: &Config) -> Option<LinkId> {
+        let settled = view.settled()?;
+        let mut outbound = self.exchangeable(config);
+        let young = outbound.find(|(_, link)| link.neighbor_since.is_some_and(|at| at < settled));
+        young.map(|(id, _)| id)
+    }
+
+    /// The outbound neighbors but for those that are to be kept whatever happens.
+    fn exchangeable<'a>(&'a self, config: &'a Config) -> impl Iterator<Item = (LinkId, &'a Link)> {
+        self.links.neighbors().filter(|(_, link)| {
+            link.outbound && !config.persistent.iter().any(|seed| seed.peer == link.peer)
+        })
+    }
+
+    /// Whether the pool is full, and somebody is there to take the place of one.
+    fn may_exchange(&self, view: &View, config: &Config) -> bool {
+        self.links.outbound_neighbors() >= config.neighbors.outbound && self.has_replacement(view)
+    }
+
+    fn has_replacement(&self, view: &View) -> bool {
         let mut members = view.peers();
-        let replacement = members.any(|(peer, _)| self.links.to_peer(&peer).is_none());
-        if outbound.len() < cx.config.neighbors.outbound || !replacement {
-            return None;
-        }
-        outbound.sort_unstable();
-        Some(outbound)
+        members.any(|(peer, _)| self.links.to_peer(&peer).is_none())
     }
 
     fn give_up(&mut self, id: LinkId, book: &mut Book, cx: &mut Cx<'_>) {
@@ -394,9 +398,14 @@ impl Neighbors {
             return;
         }
         self.upkeep.next_rotation = cx.now.mono + between(cx, cx.config.neighbors.rotation);
-        let Some(mut outbound) = self.exchangeable(view, cx) else {
+        if !self.may_exchange(view, cx.config) {
             return;
-        };
+        }
+        let outbound = self.exchangeable(cx.config);
+        let mut outbound: Vec<_> = outbound
+            .map(|(id, link)| (link.neighbor_since, link.usefulness, id))
+            .collect();
+        outbound.sort_unstable();
         outbound.truncate(outbound.len().div_ceil(2));
         let worst = outbound
             .into_iter()
