@@ -1,5 +1,6 @@
 //! A context for the tests of single parts: fixed identity, seeded randomness, time that the test moves.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crypto::{Identity, KeyCache, NetworkId, PeerId};
@@ -10,9 +11,10 @@ use crate::action::{Action, Event, Row};
 use crate::config::{AddressPreset, Config};
 use crate::cx::{Cx, Outbox};
 use crate::input::{Lane, LinkId, Now};
+use crate::neighbors::{Link, Phase};
 use crate::rules::Rules;
 use crate::stats::Stats;
-use crate::wire::{self, Message};
+use crate::wire::{self, Message, Purpose};
 
 /// Everything a part may use, owned.
 #[derive(Debug)]
@@ -39,6 +41,26 @@ pub(crate) fn identity(n: u32) -> Identity {
 /// The id of [`identity`] number `n`.
 pub(crate) fn peer(n: u32) -> PeerId {
     identity(n).id()
+}
+
+/// An open link to a neighbor that we dialled now; a test changes what it is about.
+pub(crate) fn neighbor(peer: PeerId, now: Instant) -> Link {
+    Link {
+        peer,
+        addr: SocketAddr::from(([127, 0, 0, 1], 1)),
+        outbound: true,
+        phase: Phase::Open,
+        kind: Purpose::Neighbor,
+        since: now,
+        neighbor_since: Some(now),
+        last_in: now,
+        rtt: Duration::from_millis(10),
+        announce_key: [0; 16],
+        clock_offset_ms: 0,
+        observed: None,
+        newest: None,
+        usefulness: 0,
+    }
 }
 
 impl Bench {

@@ -10,11 +10,11 @@ use super::*;
 use crate::action::{Action, Key, Row};
 use crate::input::Token;
 use crate::messages::{Messages, StoredMessage};
-use crate::neighbors::{Change, Code, Link, Links, Phase};
+use crate::neighbors::{Change, Code, Link, Links};
 use crate::restored::Restored;
-use crate::testing::{Bench, identity, peer};
+use crate::testing::{Bench, identity, neighbor, peer};
 use crate::wire::{
-    self, Cancel, Chunk, Head, Message, MessageHeader, Purpose, Want, body_bytes, entries_of,
+    self, Cancel, Chunk, Head, Message, MessageHeader, Want, body_bytes, entries_of,
 };
 
 mod caps;
@@ -102,20 +102,8 @@ impl Fixture {
         };
         for n in 1..=count {
             let row = Link {
-                peer: peer(u32::try_from(n).unwrap()),
-                addr: "127.0.0.1:1".parse().unwrap(),
-                outbound: true,
-                phase: Phase::Open,
-                kind: Purpose::Neighbor,
-                since: it.bench.now.mono,
-                neighbor_since: Some(it.bench.now.mono),
-                last_in: it.bench.now.mono,
                 rtt: MS * u32::try_from(n).unwrap(),
-                announce_key: [0; 16],
-                clock_offset_ms: 0,
-                observed: None,
-                newest: None,
-                usefulness: 0,
+                ..neighbor(peer(u32::try_from(n).unwrap()), it.bench.now.mono)
             };
             it.links.insert(LinkId(n), row);
             it.bench.out.open(LinkId(n));

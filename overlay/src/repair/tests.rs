@@ -12,11 +12,11 @@ use super::*;
 use crate::action::{Action, Event, Key, Row};
 use crate::input::{Lane, LinkId, Token};
 use crate::messages::{Arrival, Messages, StoredMessage, Topic};
-use crate::neighbors::{Change, Link, Links, Phase};
+use crate::neighbors::{Change, Link, Links};
 use crate::restored::Restored;
-use crate::testing::{Bench, START_UNIX_MS, identity, peer};
+use crate::testing::{Bench, START_UNIX_MS, identity, neighbor, peer};
 use crate::wire::{
-    self, Bounded, Gossip, Message, MessageHeader, PeerRecord, Point, Purpose, Reconcile, body_of,
+    self, Bounded, Gossip, Message, MessageHeader, PeerRecord, Point, Reconcile, body_of,
 };
 
 mod rooms;
@@ -180,26 +180,13 @@ impl World {
             let node = &mut self.nodes[me];
             let now = node.bench.now.mono;
             node.bench.out.open(id);
-            let addr = ([127, 0, 0, 1], 4000).into();
-            node.links.insert(
-                id,
-                Link {
-                    peer: whom,
-                    addr,
-                    outbound: me == a,
-                    phase: Phase::Open,
-                    kind: Purpose::Neighbor,
-                    since: now,
-                    neighbor_since: Some(now),
-                    last_in: now,
-                    rtt: LATENCY * 2,
-                    announce_key: [0; 16],
-                    clock_offset_ms: 0,
-                    observed: None,
-                    newest: None,
-                    usefulness: 0,
-                },
-            );
+            let row = Link {
+                outbound: me == a,
+                rtt: LATENCY * 2,
+                ..neighbor(whom, now)
+            };
+            let addr = row.addr;
+            node.links.insert(id, row);
             for change in [
                 Change::Opened {
                     link: id,

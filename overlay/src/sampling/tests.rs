@@ -12,10 +12,10 @@ use super::*;
 use crate::action::Action;
 use crate::config::AddressPreset;
 use crate::input::{DialError, Lane};
-use crate::neighbors::{Change, Code, Link, Phase};
+use crate::neighbors::{Change, Code, Link};
 use crate::peers::{Group, Marker, Marks, Source};
 use crate::restored::Restored;
-use crate::testing::{Bench, START_UNIX_MS, identity, peer};
+use crate::testing::{Bench, START_UNIX_MS, identity, neighbor, peer};
 use crate::wire::{self, Bounded, ExchangeReply, ExchangeRequest, ListItem, Message, Purpose};
 
 fn record_at(n: u32, version: u64, issued_unix_s: u64, addr: SocketAddr) -> Verified<PeerRecord> {
@@ -318,20 +318,11 @@ struct Node {
 
 fn link(peer: PeerId, addr: SocketAddr, outbound: bool, now: Instant) -> Link {
     Link {
-        peer,
         addr,
         outbound,
-        phase: Phase::Open,
         kind: Purpose::Visit,
-        since: now,
         neighbor_since: None,
-        last_in: now,
-        rtt: Duration::from_millis(10),
-        announce_key: [0; 16],
-        clock_offset_ms: 0,
-        observed: None,
-        newest: None,
-        usefulness: 0,
+        ..neighbor(peer, now)
     }
 }
 

@@ -10,12 +10,12 @@ use crate::bodies::{Bodies, Brought, News};
 use crate::broadcast::Broadcast;
 use crate::input::{Lane, LinkId};
 use crate::messages::{Accepted, Messages};
-use crate::neighbors::{Change, Code, Link, Links, Phase};
+use crate::neighbors::{Change, Code, Link, Links};
 use crate::restored::Restored;
-use crate::testing::{Bench, identity, peer};
+use crate::testing::{Bench, identity, neighbor, peer};
 use crate::wire::{
-    self, Announce, Bounded, Branch, Graft, Have, Head, Message, MessageHeader, Prune, Purpose,
-    body_bytes, short_id,
+    self, Announce, Bounded, Branch, Graft, Have, Head, Message, MessageHeader, Prune, body_bytes,
+    short_id,
 };
 
 struct Fixture {
@@ -66,20 +66,9 @@ impl Fixture {
         };
         for n in 1..=count {
             let row = Link {
-                peer: peer(u32::try_from(n).unwrap()),
-                addr: "127.0.0.1:1".parse().unwrap(),
-                outbound: true,
-                phase: Phase::Open,
-                kind: Purpose::Neighbor,
-                since: it.bench.now.mono,
-                neighbor_since: Some(it.bench.now.mono),
-                last_in: it.bench.now.mono,
                 rtt: Duration::from_millis(n),
                 announce_key: KEY,
-                clock_offset_ms: 0,
-                observed: None,
-                newest: None,
-                usefulness: 0,
+                ..neighbor(peer(u32::try_from(n).unwrap()), it.bench.now.mono)
             };
             let change = Change::NeighborUp {
                 link: LinkId(n),

@@ -10,13 +10,13 @@ use crate::broadcast::Broadcast;
 use crate::broadcast::copies::Copied;
 use crate::input::{Lane, LinkId};
 use crate::messages::{Accepted, Messages};
-use crate::neighbors::{Change, Code, Link, Links, Phase};
+use crate::neighbors::{Change, Code, Link, Links};
 use crate::restored::Restored;
 use crate::rules::Rules;
-use crate::testing::{Bench, identity, peer};
+use crate::testing::{Bench, identity, neighbor, peer};
 use crate::wire::{
     self, Announce, Bounded, Branch, Gossip, Graft, MAX_ANNOUNCE, Message, MessageHeader, Prune,
-    Purpose, ShortId, body_of, short_id,
+    ShortId, body_of, short_id,
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -62,20 +62,10 @@ impl Fixture {
 
     fn up(&mut self, n: u64, outbound: bool) {
         let row = Link {
-            peer: peer(u32::try_from(n).expect("few")),
-            addr: "127.0.0.1:1".parse().expect("an address"),
             outbound,
-            phase: Phase::Open,
-            kind: Purpose::Neighbor,
-            since: self.bench.now.mono,
-            neighbor_since: Some(self.bench.now.mono),
-            last_in: self.bench.now.mono,
             rtt: MS * u32::try_from(n).expect("few"),
             announce_key: key_of(n),
-            clock_offset_ms: 0,
-            observed: None,
-            newest: None,
-            usefulness: 0,
+            ..neighbor(peer(u32::try_from(n).expect("few")), self.bench.now.mono)
         };
         let change = Change::NeighborUp {
             link: LinkId(n),

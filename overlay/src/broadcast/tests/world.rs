@@ -16,9 +16,9 @@ use crate::broadcast::copies::Copied;
 use crate::broadcast::{Broadcast, Counters};
 use crate::input::{Lane, LinkId};
 use crate::messages::Accepted;
-use crate::neighbors::{Change, Link, Links, Phase};
-use crate::testing::{Bench, peer};
-use crate::wire::{self, Message, Purpose};
+use crate::neighbors::{Change, Link, Links};
+use crate::testing::{Bench, neighbor, peer};
+use crate::wire::{self, Message};
 
 const FIRST_COST: Duration = Duration::from_micros(40);
 const OTHER_COST: Duration = Duration::from_micros(3);
@@ -148,20 +148,10 @@ impl World {
         for (end, other, outbound) in [(from, to, true), (to, from, false)] {
             let announce_key = self.nodes[other].bench.announce_key;
             let row = Link {
-                peer: self.peers[other],
-                addr: "127.0.0.1:1".parse().expect("an address"),
                 outbound,
-                phase: Phase::Open,
-                kind: Purpose::Neighbor,
-                since: self.now,
-                neighbor_since: Some(self.now),
-                last_in: self.now,
                 rtt: latency * 2,
                 announce_key,
-                clock_offset_ms: 0,
-                observed: None,
-                newest: None,
-                usefulness: 0,
+                ..neighbor(self.peers[other], self.now)
             };
             let change = Change::NeighborUp {
                 link,
