@@ -35,10 +35,12 @@ pub(crate) const JUDGED: [(&str, Tolerance); 15] = [
     ("share_peak", less(0.03, 0.0)),
     ("isolated", less(0.0, 0.0)),
     ("victim_share_max", less(0.05, 0.0)),
-    ("links_min", more(1.0, 0.1)),
+    // The poorest of all nodes: 14 to 18 over five seeds of `chaos --quick`.
+    ("links_min", more(2.0, 0.25)),
     ("slots_filled", more(1.0, 0.02)),
     ("largest_component", more(0.0, 0.0)),
-    ("heal_seconds", less(5.0, 0.25)),
+    // 31 to 72 s over the same seeds.
+    ("heal_seconds", less(10.0, 0.5)),
     ("join_seconds", less(1.0, 0.25)),
     ("join_seconds_max", less(5.0, 0.25)),
     ("size_error_p95", less(0.03, 0.0)),
@@ -75,7 +77,7 @@ mod tests {
         assert!(share.is_exceeded(0.2, 0.24) && !share.is_exceeded(0.2, 0.22));
         assert!(!share.is_exceeded(0.4, 0.1));
         let links = of("links_min").unwrap();
-        assert!(links.is_exceeded(10.0, 8.0) && !links.is_exceeded(10.0, 9.0));
+        assert!(links.is_exceeded(10.0, 7.0) && !links.is_exceeded(10.0, 8.0));
         assert!(!links.is_exceeded(8.0, 30.0));
     }
 
@@ -91,7 +93,7 @@ mod tests {
         let bytes = of("bytes_per_node_per_sec").unwrap();
         assert!(bytes.is_exceeded(2000.0, 2201.0) && !bytes.is_exceeded(2000.0, 2199.0));
         let heal = of("heal_seconds").unwrap();
-        assert!(!heal.is_exceeded(4.0, 9.0) && heal.is_exceeded(100.0, 126.0));
+        assert!(!heal.is_exceeded(4.0, 14.0) && heal.is_exceeded(100.0, 151.0));
         assert_eq!(of("events_per_node"), None);
     }
 
