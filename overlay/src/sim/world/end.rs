@@ -26,6 +26,8 @@ pub(super) struct End {
     pub(super) arrives: [Time; 5],
     /// Bytes that count against each lane's capacity.
     pub(super) used: [usize; 5],
+    /// Of these, and of what has left since, bytes that the core took in since it last heard how much room there is.
+    pub(super) unreported: [usize; 5],
     /// Lanes whose drain is under way, one bit each.
     pub(super) draining: u8,
     /// Frames that wait for a split to end.
@@ -54,6 +56,7 @@ impl End {
             closing: false,
             arrives: [now; 5],
             used: [0; 5],
+            unreported: [0; 5],
             draining: 0,
             held: Vec::new(),
             sent_at: now,

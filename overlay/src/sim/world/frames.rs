@@ -31,6 +31,7 @@ impl Host {
             tap.sent(&bytes, lane, now);
         }
         end.used[lane as usize] += size;
+        end.unreported[lane as usize] += size;
         if ground.paths.uplink > 0 {
             if let Some(wait) = self.uplink.push(link, lane, bytes, ground.paths.uplink) {
                 self.later(wait, What::Uplink, now, sink);
@@ -161,6 +162,7 @@ impl Host {
         };
         end.draining &= !(1 << lane as u8);
         end.used[lane as usize] = 0;
+        end.unreported[lane as usize] = 0;
         let free_bytes = lane.capacity();
         let input = Input::Lane {
             link,
@@ -184,12 +186,13 @@ impl Host {
         let Some(end) = self.ends.get_mut(&link) else {
             return;
         };
-        let half = lane.capacity() / 2;
-        let used = &mut end.used[lane as usize];
-        let before = *used;
-        *used = used.saturating_sub(size);
-        if before > half && *used <= half {
-            let free_bytes = lane.capacity() - *used;
+        // As the node's lanes do: the core's own account only falls, and is set right before a trickle empties it.
+        let (capacity, lane_at) = (lane.capacity(), lane as usize);
+        let used = end.used[lane_at].saturating_sub(size);
+        end.used[lane_at] = used;
+        if used < capacity / 2 && end.unreported[lane_at] >= capacity / 4 {
+            end.unreported[lane_at] = used;
+            let free_bytes = capacity - used;
             let input = Input::Lane {
                 link,
                 lane,

@@ -292,3 +292,29 @@ fn a_row_that_is_not_there_is_answered_too() {
     };
     assert!(probe(&mut world, 0).heard.iter().any(answer));
 }
+
+/// A core's account of a lane only falls: it must hear of the room again though the lane is never half full.
+#[test]
+fn a_trickle_through_a_narrow_uplink_is_reported() {
+    let mut world = probes(2);
+    world.ground.paths.uplink = 1_000_000;
+    dial(&mut world, 0, 1);
+    pass(&mut world, 1.0);
+    let to = link(&mut world, 0).expect("a connection");
+    let lane = Lane::Bulk;
+    let frame = Bytes::from(vec![7; 30_000]);
+    let room = |world: &mut World| {
+        let room = |(_, input): &(Now, Input)| match input {
+            Input::Lane { free_bytes, .. } => Some(*free_bytes),
+            _ => None,
+        };
+        let heard = &probe(world, 0).heard;
+        heard.iter().filter_map(room).collect::<Vec<_>>()
+    };
+    for _ in 0..9 {
+        let (link, bytes) = (to, frame.clone());
+        act(&mut world, 0, Action::Send { link, lane, bytes });
+        pass(&mut world, 0.1);
+    }
+    assert_eq!(room(&mut world), [lane.capacity(); 3], "each 64 KiB");
+}
