@@ -424,6 +424,8 @@ impl Parts {
             Message::Have(have) => broadcast.on_have(id, &have, neighbors.links(), cx),
             Message::Want(want) => bodies.on_want(id, &want, messages, cx),
             Message::Cancel(cancel) => bodies.on_cancel(id, &cancel, cx),
+            Message::Busy(busy) => bodies.on_busy(id, &busy, neighbors.links(), cx),
+            Message::Part(part) => broadcast.on_part(id, &part, neighbors.links(), cx),
             Message::Chunk(chunk) => bodies.on_chunk(id, chunk, frame, neighbors.links(), cx),
             Message::Graft(graft) => {
                 let frames = |id: &_| messages.frame(id).or_else(|| bodies.head(id));

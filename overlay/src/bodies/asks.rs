@@ -5,13 +5,13 @@ use std::time::Instant;
 
 use crypto::MessageId;
 
-use super::Holding;
 use super::assembly::{Ask, Body};
 use super::part::{Bodies, span};
+use super::{Has, Holding};
 use crate::cx::Cx;
 use crate::input::{Lane, LinkId};
 use crate::neighbors::Links;
-use crate::wire::{Message, Want};
+use crate::wire::{Cancel, Message, Want};
 
 /// Subscriptions for one body open at a time.
 const MAX_OPEN: usize = 3;
@@ -86,7 +86,7 @@ impl Bodies {
 
     /// Which subscriptions are late. One whose link delivers other things meanwhile has some time more.
     fn judge(&mut self, body: &mut Body, links: &Links, cx: &mut Cx<'_>) {
-        let now = cx.now.mono;
+        let (now, least) = (cx.now.mono, body.patience());
         for ask in body
             .asks
             .iter_mut()
@@ -99,7 +99,8 @@ impl Bodies {
                 ask.waits += 1;
                 ask.checked = now;
                 let rtt = links.get(ask.link).map(|link| link.rtt);
-                ask.look = now + super::part::patience(&self.answer, rtt.unwrap_or_default(), 0);
+                let usual = super::part::patience(&self.answer, rtt.unwrap_or_default(), 0);
+                ask.look = now + usual.max(least);
                 continue;
             }
             cx.stats.bodies.late += 1;
@@ -121,7 +122,7 @@ impl Bodies {
     ) -> Option<Instant> {
         let now = cx.now.mono;
         while let Some(chunks) = body.uncovered() {
-            let (link, tried, ready) = self.choose(body, links)?;
+            let (link, tried, ready) = self.choose(body, links, now)?;
             if ready > now {
                 return Some(ready);
             }
@@ -136,7 +137,7 @@ impl Bodies {
                 return Some(now + super::part::PATIENCE_MIN);
             }
             let rtt = links.get(link).map(|link| link.rtt).unwrap_or_default();
-            let look = now + self.patience(rtt, tried);
+            let look = now + self.patience(rtt, tried).max(body.patience());
             body.asks.push(Ask::new(link, chunks, now, look));
             if let Some(holder) = body.holder(link) {
                 holder.tried = holder.tried.saturating_add(1);
@@ -146,7 +147,7 @@ impl Bodies {
     }
 
     /// The next to ask, how often it was asked, and from when on: asked least often, trusted, with the whole body, near.
-    fn choose(&self, body: &Body, links: &Links) -> Option<(LinkId, u8, Instant)> {
+    fn choose(&self, body: &Body, links: &Links, now: Instant) -> Option<(LinkId, u8, Instant)> {
         let candidates = body.holders.iter().filter_map(|holder| {
             let open = body.asks.iter().find(|ask| ask.link == holder.link);
             if open.is_some_and(|ask| !ask.late) {
@@ -160,11 +161,38 @@ impl Bodies {
                 None if distrusted && holder.tried == 0 => body.since + self.patience(rtt, 0),
                 None => body.since,
             };
+            // Where nodes turn away whom they cannot serve, whoever has nothing yet is asked after those who have, lest two wait for
+            // each other; and one that is free before one that would be preferred.
+            let rooted = holder.has >= if body.bulk { Has::Part } else { Has::Whole };
+            let mut ready = holder.busy.map_or(ready, |busy| ready.max(busy));
+            if let Some(refused) = body.refused.filter(|_| !rooted) {
+                ready = ready.max(refused + self.patience(rtt, 0));
+            }
+            let turn = if body.bulk { ready.max(now) } else { now };
             let rank = holder.tried.saturating_add(2 * u8::from(distrusted));
-            Some(((rank, !holder.whole, rtt), holder.link, holder.tried, ready))
+            Some(((turn, rank, !rooted, rtt), holder.link, holder.tried, ready))
         });
         let (_, link, tried, ready) = candidates.min_by_key(|(rank, ..)| *rank)?;
         Some((link, tried, ready))
+    }
+
+    /// Takes chunks off a link that was to send them.
+    pub(super) fn cancel(
+        &self,
+        link: LinkId,
+        id: &MessageId,
+        chunks: Range<usize>,
+        cx: &mut Cx<'_>,
+    ) {
+        if let Some((from, to)) = span(&chunks) {
+            cx.stats.bodies.cancels_out += 1;
+            let cancel = Cancel {
+                id: id.to_bytes(),
+                from,
+                to,
+            };
+            cx.send(link, Lane::Control, &Message::Cancel(cancel));
+        }
     }
 
     /// Moves the latter half of what a neighbor is still to send to another one, which had the header in fewer steps than we
@@ -175,9 +203,11 @@ impl Bodies {
         let Some(body) = self.wanted.get_mut(&holding.id).filter(|body| body.active) else {
             return;
         };
-        let upstream = holding.whole || holding.hops.is_some_and(|hops| hops < body.hops);
+        let upstream =
+            holding.has == Has::Whole || holding.hops.is_some_and(|hops| hops < body.hops);
         if !trusted
             || !upstream
+            || body.bulk
             || body.manifest.len() < SPLIT_FROM
             || body.asks.len() >= MAX_OPEN
             || body.asks.iter().any(|ask| ask.link == holding.link)

@@ -1,25 +1,33 @@
 //! One body on its way: its chunks, who has it, and who was asked for what.
 
 use std::ops::Range;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use crypto::Manifest;
 
-use super::{Holding, Wanted};
+use super::{Has, Holding, Wanted};
 use crate::input::LinkId;
 use crate::messages::Arrival;
+
+/// The least wait for bulk: its chunks come behind those of other copies in somebody's uplink. A guess: 20 chunks of 32 KiB at
+/// 10 Mbit/s.
+const BULK_PATIENCE: Duration = Duration::from_millis(600);
 
 /// Somebody who has the header, or more.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Holder {
     pub(super) link: LinkId,
-    pub(super) whole: bool,
+    pub(super) has: Has,
     pub(super) hops: Option<u8>,
     /// How often it was asked.
     pub(super) tried: u8,
     /// It kept us waiting.
     pub(super) late: bool,
+    /// It turned us away, and is not to be asked again before.
+    pub(super) busy: Option<Instant>,
+    /// Chunks it brought.
+    pub(super) brought: u32,
 }
 
 /// An open subscription of ours.
@@ -48,6 +56,10 @@ pub(super) struct Body {
     pub(super) manifest: Manifest,
     /// In how many steps the header came here.
     pub(super) hops: u8,
+    /// Few copies of it leave a node at once.
+    pub(super) bulk: bool,
+    /// When somebody first turned us away.
+    pub(super) refused: Option<Instant>,
     /// The frames of its chunks, as they came. None while it waits for memory.
     frames: Vec<Option<Bytes>>,
     left: usize,
@@ -66,15 +78,18 @@ pub(super) struct Body {
 }
 
 impl Body {
-    pub(super) fn new(wanted: Wanted, now: Instant) -> Self {
+    pub(super) fn new(wanted: Wanted, bulk: bool, now: Instant) -> Self {
         let Wanted {
             arrival,
             manifest,
             holding,
+            ..
         } = wanted;
         Self {
             arrival,
             hops: holding.hops.unwrap_or(u8::MAX - 1).saturating_add(1),
+            bulk,
+            refused: None,
             frames: Vec::new(),
             left: manifest.len(),
             manifest,
@@ -85,6 +100,15 @@ impl Body {
             holders: Vec::new(),
             asks: Vec::new(),
             due: now,
+        }
+    }
+
+    /// How long a subscription to it is waited for at least: whoever takes one to bulk and cannot serve it says so.
+    pub(super) const fn patience(&self) -> Duration {
+        if self.bulk {
+            BULK_PATIENCE
+        } else {
+            Duration::ZERO
         }
     }
 
@@ -114,6 +138,11 @@ impl Body {
     /// Whether no chunk has come.
     pub(super) fn is_empty(&self) -> bool {
         self.left == self.manifest.len()
+    }
+
+    /// Whether nothing of it is here, and nobody is at work on it who did not keep us waiting.
+    pub(super) fn is_unrooted(&self) -> bool {
+        self.is_empty() && self.asks.iter().all(|ask| ask.late)
     }
 
     pub(super) fn is_complete(&self) -> bool {
@@ -156,22 +185,26 @@ impl Body {
     /// Notes what a link has. Holders are capped; when full, one with the whole body takes the place of one without.
     pub(super) fn note(&mut self, holding: &Holding, max: usize) {
         if let Some(known) = self.holder(holding.link) {
-            known.whole |= holding.whole;
+            known.has = known.has.max(holding.has);
             known.hops = known.hops.or(holding.hops);
             return;
         }
         let holder = Holder {
             link: holding.link,
-            whole: holding.whole,
+            has: holding.has,
             hops: holding.hops,
             tried: 0,
             late: false,
+            busy: None,
+            brought: 0,
         };
         if self.holders.len() < max.max(1) {
             self.holders.push(holder);
-        } else if holding.whole {
+        } else if holding.has > Has::Head {
             let asks = &self.asks;
-            let idle = |it: &&mut Holder| !it.whole && asks.iter().all(|ask| ask.link != it.link);
+            let idle = |it: &&mut Holder| {
+                it.has < holding.has && asks.iter().all(|ask| ask.link != it.link)
+            };
             if let Some(place) = self.holders.iter_mut().find(idle) {
                 *place = holder;
             }
@@ -180,6 +213,12 @@ impl Body {
 
     pub(super) fn holder(&mut self, link: LinkId) -> Option<&mut Holder> {
         self.holders.iter_mut().find(|it| it.link == link)
+    }
+
+    /// Whether a link has all of it, or brings some.
+    pub(super) fn has_or_brings(&self, link: LinkId) -> bool {
+        let whole = |it: &Holder| it.link == link && it.has == Has::Whole;
+        self.holders.iter().any(whole) || self.asks.iter().any(|ask| ask.link == link)
     }
 
     /// A link is gone.

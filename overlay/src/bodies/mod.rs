@@ -11,14 +11,19 @@
 //! * Links that let us wait are asked last (a moving average of promises kept), so that announcing and never serving does not pay.
 //! * Once a body is whole, neighbors that may not have it are told (`Have`), those included that brought us the header: else
 //!   a node could know of nobody but liars.
-//! * Bodies of three chunks and more are split between two or three neighbors: such that had the header in fewer steps
-//!   than we, or have the whole body. Fewer steps is what keeps subscriptions from running in a circle.
+//! * Bodies of three chunks and more, but for bulk, are split between two or three neighbors: such that had the header in fewer
+//!   steps than we, or have the whole body. Fewer steps is what keeps subscriptions from running in a circle.
+//! * Of *bulk*, bodies above 256 KiB, a node sends few copies at once and turns others away (`Busy`): else all neighbors of an
+//!   author, who hear of it first, share its uplink, and nobody has anything to pass on for as long as that takes. Whoever has the
+//!   first chunk says so (`Part`), and those turned away ask there. Who brought an author's bulk is asked to send the next by itself,
+//!   whoever brings the head, so that heads keep to the fastest tree and bulk to one that no uplink is too narrow for.
 //!
 //! Nothing here is kept, passed on or delivered before its hash was checked. Memory is reserved for a body before it is asked
 //! for; what does not fit waits, the authors with least in reserve first, then the oldest.
 
 mod asks;
 mod assembly;
+mod bulk;
 mod early;
 mod memory;
 mod part;
@@ -79,6 +84,10 @@ crate::stats::counters! {
         served,
         /// Their bytes.
         served_bytes,
+        /// Subscriptions to bulk turned away, since enough copies of it are under way already, or nothing of it is.
+        turned_away,
+        /// Subscriptions of ours that were turned away.
+        busy,
         /// Subscriptions not served, since the body is not here or the link has too many.
         not_served,
         /// Subscriptions dropped since the link's budget is used up.
@@ -108,6 +117,12 @@ pub struct Config {
     pub head_bytes: usize,
     /// Neighbors remembered as holders of one body (16).
     pub max_holders: usize,
+    /// Bodies of more bytes than this are bulk (256 KiB): few copies of one leave a node at once, so that those who have it first pass
+    /// it on soon, and each neighbor is remembered whose bulk of an author came well.
+    pub bulk_from: usize,
+    /// Bytes of unfinished copies of one body of bulk that a node promises at once (3.5 MiB: three copies of 1 MiB, with which
+    /// the last node was reached sooner than with two, four or six, behind uplinks of 100 Mbit/s); two copies at least.
+    pub bulk_share: usize,
     /// Subscriptions that one link may have open here (512).
     pub max_jobs: usize,
     /// Bodies being read from the store at once (2).
@@ -142,6 +157,8 @@ impl Default for Config {
             max_per_link: 2048,
             head_bytes: 16 * MIB,
             max_holders: 16,
+            bulk_from: 256 * 1024,
+            bulk_share: 7 * MIB / 2,
             max_jobs: 512,
             max_loads: 2,
             give_up: Duration::from_secs(30),
@@ -152,6 +169,14 @@ impl Default for Config {
             unasked_burst: 64 * MIB as u64,
             unasked_rate: 4 * MIB as u64,
         }
+    }
+}
+
+impl Config {
+    /// How many unfinished copies of a body of this length a node promises at once; `None` = of as many as ask.
+    #[must_use]
+    pub fn copies_at_once(&self, len: usize) -> Option<usize> {
+        (len > self.bulk_from).then(|| (self.bulk_share / len.max(1)).max(2))
     }
 }
 
@@ -167,7 +192,7 @@ pub enum News {
         /// Its length, bytes.
         len: usize,
     },
-    /// A header went to this link with the promise that the body follows.
+    /// A header went to this link with the promise that the body follows; or the link gets all bulk of the author.
     Follow {
         /// Of which message.
         id: MessageId,
@@ -185,6 +210,19 @@ pub struct Wanted {
     pub manifest: Manifest,
     /// Who brought it, and how.
     pub holding: Holding,
+    /// Who sends us all bulk of its author.
+    pub feeder: Option<LinkId>,
+}
+
+/// How much of a large message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Has {
+    /// The head.
+    Head,
+    /// Some chunks; more are coming.
+    Part,
+    /// All of it.
+    Whole,
 }
 
 /// What a link has of a large message.
@@ -194,8 +232,8 @@ pub struct Holding {
     pub id: MessageId,
     /// The link.
     pub link: LinkId,
-    /// It says that it has the whole body.
-    pub whole: bool,
+    /// How much it says that it has.
+    pub has: Has,
     /// In how many steps it says that it had the header; `None` = not said.
     pub hops: Option<u8>,
     /// It sends the body without being asked.
@@ -209,8 +247,10 @@ pub struct Brought {
     pub id: MessageId,
     /// The author of the message.
     pub author: [u8; 32],
-    /// The link of the last chunk.
+    /// The link of the last chunk; of bulk, the one of most chunks.
     pub by: LinkId,
+    /// It is bulk.
+    pub bulk: bool,
     /// Links that kept us waiting for it.
     pub late: Vec<LinkId>,
 }

@@ -11,13 +11,13 @@ use super::early::Early;
 use super::memory::Usage;
 use super::peer::Peer;
 use super::serve::Whole;
-use super::{Brought, Holding, News, Wanted};
+use super::{Brought, Has, Holding, News, Wanted};
 use crate::collections::Smoothed;
 use crate::cx::Cx;
 use crate::input::{LinkId, Token};
 use crate::messages::{Arrival, Messages};
 use crate::neighbors::{Change, Code, Links};
-use crate::wire::{self, Cancel, Chunk, Message, Point};
+use crate::wire::{self, Chunk, Point};
 
 /// All bodies on their way, in and out. See the head of this room.
 #[derive(Debug)]
@@ -160,7 +160,9 @@ impl Bodies {
             self.holds(&holding, links, cx);
             return;
         }
-        let body = Body::new(wanted, now);
+        let (len, feeder) = (wanted.manifest.body_len(), wanted.feeder);
+        let bulk = config.copies_at_once(len).is_some();
+        let body = Body::new(wanted, bulk, now);
         let author = body.arrival.header.author;
         let brought = self.peers.get(&holding.link).map_or(0, |it| it.brought);
         let usage = self.authors.get(&author).copied().unwrap_or_default();
@@ -188,6 +190,16 @@ impl Bodies {
         self.activate(links, cx);
         if !self.wanted.get(&id).is_some_and(|body| body.active) {
             cx.stats.bodies.waited += 1;
+        }
+        if let Some(link) = feeder {
+            let fed = Holding {
+                id,
+                link,
+                has: Has::Head,
+                hops: None,
+                follows: true,
+            };
+            self.holds(&fed, links, cx);
         }
         self.holds(&holding, links, cx);
     }
@@ -218,8 +230,9 @@ impl Bodies {
             return;
         };
         let rtt = links.get(holding.link).map(|link| link.rtt);
-        let look = now + self.patience(rtt.unwrap_or_default(), 0);
+        let usual = self.patience(rtt.unwrap_or_default(), 0);
         if let Some(body) = self.wanted.get_mut(&holding.id) {
+            let look = now + usual.max(body.patience());
             let mut ask = Ask::new(holding.link, free.clone(), now, look);
             ask.under_way = true;
             body.asks.push(ask);
@@ -291,10 +304,15 @@ impl Bodies {
         cx.stats.bodies.chunk_bytes += chunk.bytes.len() as u64;
         peer.active = now;
         peer.budget.earn(2 * frame.len() as u64);
+        let first = body.bulk && body.is_empty();
         body.put(index, frame, now);
+        if let Some(holder) = body.holder(link) {
+            holder.brought = holder.brought.saturating_add(1);
+        }
         let mut needless = Vec::new();
         if let Some(at) = ask {
             let rtt = links.get(link).map(|link| link.rtt).unwrap_or_default();
+            let least = body.patience();
             let ask = &mut body.asks[at];
             if ask.brought == 0 {
                 self.answer.sample(now.saturating_duration_since(ask.at));
@@ -305,7 +323,8 @@ impl Bodies {
             ask.late = false;
             // Four times the pace so far, on a slow link.
             let pace = now.saturating_duration_since(ask.at) / ask.brought;
-            ask.look = now + patience(&self.answer, rtt, 0).max((pace * 4).min(PATIENCE_MAX));
+            let usual = patience(&self.answer, rtt, 0).max((pace * 4).min(PATIENCE_MAX));
+            ask.look = now + usual.max(least);
             // Whoever else was asked for the same need not send it.
             let range = ask.chunks.clone();
             let same = |it: &Ask| {
@@ -326,6 +345,9 @@ impl Bodies {
             self.activate(links, cx);
         } else if !needless.is_empty() {
             self.attend(id, links, cx);
+        }
+        if first {
+            self.tell_part(&id, links, cx);
         }
         self.feed(&id, cx);
     }
@@ -351,6 +373,8 @@ impl Bodies {
         for ask in &body.asks {
             self.cancel(ask.link, &id, ask.chunks.clone(), cx);
         }
+        let most = body.holders.iter().max_by_key(|it| it.brought);
+        let by = most.filter(|_| body.bulk).map_or(by, |it| it.link);
         let bytes = body.assemble();
         self.credit(bytes.len());
         if self.subscribers.contains_key(&id) {
@@ -364,6 +388,7 @@ impl Bodies {
             id,
             author: arrival.header.author,
             by,
+            bulk: body.bulk,
             late: body
                 .holders
                 .iter()
@@ -372,25 +397,6 @@ impl Bodies {
                 .collect(),
         });
         self.arrivals.push(arrival);
-    }
-
-    /// Takes chunks off a link that was to send them.
-    pub(super) fn cancel(
-        &self,
-        link: LinkId,
-        id: &MessageId,
-        chunks: std::ops::Range<usize>,
-        cx: &mut Cx<'_>,
-    ) {
-        if let Some((from, to)) = span(&chunks) {
-            cx.stats.bodies.cancels_out += 1;
-            let cancel = Cancel {
-                id: id.to_bytes(),
-                from,
-                to,
-            };
-            cx.send(link, crate::input::Lane::Control, &Message::Cancel(cancel));
-        }
     }
 
     /// Runs what is due; cheap when nothing is.

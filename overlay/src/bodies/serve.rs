@@ -18,7 +18,7 @@ const LOAD_COST: u64 = 4096;
 #[derive(Debug)]
 pub(super) struct Whole {
     /// `None` while it is read from the store, or waits to be.
-    body: Option<Bytes>,
+    pub(super) body: Option<Bytes>,
     stored: bool,
 }
 
@@ -35,8 +35,9 @@ impl Bodies {
     pub fn on_want(&mut self, link: LinkId, want: &Want, messages: &Messages, cx: &mut Cx<'_>) {
         cx.stats.bodies.wants_in += 1;
         let id = MessageId::from_bytes(want.id);
-        self.subscribed.push((link, id));
-        self.subscribe(link, id, want.from, want.to, messages, cx);
+        if self.subscribe(link, id, want.from, want.to, messages, cx) {
+            self.subscribed.push((link, id));
+        }
     }
 
     /// A header went out with the promise that the body follows.
@@ -59,7 +60,7 @@ impl Bodies {
         to: u16,
         messages: &Messages,
         cx: &mut Cx<'_>,
-    ) {
+    ) -> bool {
         let max = cx.config.bodies.max_jobs;
         let known = self.wanted.contains_key(&id) || self.whole.contains_key(&id);
         let cached = if known {
@@ -67,16 +68,21 @@ impl Bodies {
         } else {
             self.on_its_way(&id).or_else(|| messages.body(&id))
         };
+        let busy = self.is_busy(link, &id, cached.as_ref().map(Bytes::len), cx);
         let Some(peer) = self.peers.get_mut(&link) else {
-            return;
+            return false;
         };
+        if busy {
+            Self::say_busy(link, &id, cx);
+            return false;
+        }
         if !known && cached.is_none() && !peer.stored.take(LOAD_COST, cx.now.mono) {
             cx.stats.bodies.over_budget += 1;
-            return;
+            return false;
         }
         if !peer.want(id, from, to, max) {
             cx.stats.bodies.not_served += 1;
-            return;
+            return false;
         }
         self.subscribers.entry(id).or_default().insert(link);
         if !known {
@@ -87,6 +93,7 @@ impl Bodies {
             self.load(cx);
         }
         self.pump(link, cx);
+        true
     }
 
     /// A peer takes back a subscription.

@@ -17,6 +17,7 @@ use crate::wire::{
     self, Cancel, Chunk, Head, Message, MessageHeader, Want, body_bytes, entries_of,
 };
 
+mod bulk;
 mod caps;
 
 const MS: Duration = Duration::from_millis(1);
@@ -123,6 +124,15 @@ impl Fixture {
 
     /// A head comes over a link for the first time.
     fn head(&mut self, link: u64, large: &Large, follows: bool) {
+        self.header(link, large, follows, None);
+    }
+
+    /// A head comes over a link, and another one sends all bulk of its author.
+    fn head_fed(&mut self, link: u64, large: &Large, feeder: Option<u64>) {
+        self.header(link, large, false, feeder);
+    }
+
+    fn header(&mut self, link: u64, large: &Large, follows: bool, feeder: Option<u64>) {
         let from = (LinkId(link), peer(u32::try_from(link).unwrap()));
         let arrival = Arrival {
             id: large.id,
@@ -139,10 +149,11 @@ impl Fixture {
             holding: Holding {
                 id: large.id,
                 link: LinkId(link),
-                whole: false,
+                has: Has::Head,
                 hops: Some(3),
                 follows,
             },
+            feeder: feeder.map(LinkId),
         })));
     }
 
@@ -150,7 +161,7 @@ impl Fixture {
         self.news(News::Holder(Holding {
             id: large.id,
             link: LinkId(link),
-            whole,
+            has: if whole { Has::Whole } else { Has::Head },
             hops,
             follows,
         }));
@@ -555,7 +566,11 @@ fn long_bodies_are_split_between_neighbors_that_had_the_header_sooner() {
 
 #[test]
 fn what_may_be_under_way_is_not_moved() {
-    let mut it = Fixture::new(2, Config::default());
+    let config = Config {
+        bulk_from: usize::MAX,
+        ..Config::default()
+    };
+    let mut it = Fixture::new(2, config);
     let large = large(9, 1, 56 * CHUNK_LEN);
     it.head(1, &large, true);
     for index in 0..20 {

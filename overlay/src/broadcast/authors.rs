@@ -33,6 +33,10 @@ pub(super) struct Author {
     pub(super) out_grafted: Slots,
     /// Neighbors that the bodies of this author's large messages are sent to without being asked.
     pub(super) out_follow: Slots,
+    /// Neighbors that bulk of this author is sent to without being asked.
+    pub(super) out_bulk: Slots,
+    /// Who sends us this author's bulk without being asked.
+    pub(super) feeder: Option<Slot>,
     /// Neighbors that we told not to push this author.
     pub(super) in_pruned: Slots,
     /// Number of the author's latest message in the table of recent messages.
@@ -89,6 +93,10 @@ impl Authors {
             state.out_grafted.remove(slot);
             state.in_pruned.remove(slot);
             state.out_follow.remove(slot);
+            state.out_bulk.remove(slot);
+            if state.feeder == Some(slot) {
+                state.feeder = None;
+            }
             if state.challenger.is_some_and(|it| it.slot == slot) {
                 state.challenger = None;
             }

@@ -5,13 +5,13 @@ use crypto::MessageId;
 
 use super::Broadcast;
 use super::copies::Copied;
-use super::slots::Slots;
-use crate::bodies::{Bodies, Brought, Holding, News, Wanted};
+use super::slots::{Slot, Slots};
+use crate::bodies::{Bodies, Brought, Has, Holding, News, Wanted};
 use crate::cx::Cx;
 use crate::input::LinkId;
 use crate::messages::{Accepted, Admission, Messages, admit};
 use crate::neighbors::{Code, Links};
-use crate::wire::{Have, Head};
+use crate::wire::{Branch, Busy, Have, Head, Message, Part};
 
 impl Broadcast {
     /// The head of a large message came live. What is verified and new is passed on at once, unless the application is to
@@ -44,7 +44,7 @@ impl Broadcast {
         let holding = Holding {
             id,
             link,
-            whole: false,
+            has: Has::Head,
             hops: Some(hops),
             follows,
         };
@@ -81,13 +81,17 @@ impl Broadcast {
         cx: &mut Cx<'_>,
     ) {
         let (id, link) = (holding.id, holding.link);
+        let len = manifest.body_len();
+        let bulk = cx.config.bodies.copies_at_once(len).is_some();
+        let feeder = (self.authors.get(&arrival.header.author)).and_then(|state| state.feeder);
+        let feeder = feeder.and_then(|slot| self.slots.link(slot));
         let judged = &cx.config.messages.validated_topics;
         let accepted = (!judged.contains(&arrival.header.topic)).then(|| Accepted {
             id,
             author: arrival.header.signer(),
             published_unix_ms: arrival.header.published_unix_ms,
             frame: arrival.frame.clone(),
-            body_len: Some(manifest.body_len()),
+            body_len: Some(len),
             from: Some(link),
             repaired: false,
         });
@@ -95,6 +99,7 @@ impl Broadcast {
             arrival,
             manifest,
             holding,
+            feeder: feeder.filter(|_| bulk),
         })));
         if let Some(recent) = self
             .recent
@@ -106,7 +111,7 @@ impl Broadcast {
             let shown = recent.shown;
             for (other, edge) in &self.edges {
                 if *other != link && shown.has(edge.slot) {
-                    self.news.push(holder(id, *other, false));
+                    self.news.push(holder(id, *other, Has::Head));
                 }
             }
         }
@@ -145,7 +150,41 @@ impl Broadcast {
                 }
             }
         }
-        self.heard_of(link, &have.ids, true, links, cx);
+        self.heard_of(link, &have.ids, Has::Whole, links, cx);
+    }
+
+    /// Bulk has begun to come to a neighbor.
+    pub fn on_part(&mut self, link: LinkId, part: &Part, links: &Links, cx: &mut Cx<'_>) {
+        self.heard_of(link, &part.ids, Has::Part, links, cx);
+    }
+
+    /// Bulk goes to those who asked for all bulk of its author, few at once; the others have to look for somebody else.
+    pub(super) fn feed(&mut self, id: MessageId, number: u64, len: usize, cx: &mut Cx<'_>) {
+        let Some(most) = cx.config.bodies.copies_at_once(len) else {
+            return;
+        };
+        let Some(recent) = self.recent.get_mut(number) else {
+            return;
+        };
+        recent.bulk = true;
+        let (served, author) = (recent.served, recent.author);
+        let Some(state) = self.authors.get(&author) else {
+            return;
+        };
+        let fed = |slot: &Slot| state.out_bulk.has(*slot) && !served.has(*slot);
+        let fed: Vec<(LinkId, Slot)> = self
+            .edges
+            .iter()
+            .map(|(link, edge)| (*link, edge.slot))
+            .filter(|(_, slot)| fed(slot))
+            .collect();
+        for (link, _) in fed.iter().take(most) {
+            self.follow(id, *link, number);
+        }
+        for (link, _) in fed.iter().skip(most) {
+            let busy = Busy { id: id.to_bytes() };
+            Self::control(*link, &Message::Busy(busy), cx);
+        }
     }
 
     /// A neighbor subscribed to a body: it is to have this author's next one without asking, as long as it takes the author from
@@ -159,7 +198,8 @@ impl Broadcast {
             return;
         };
         recent.served.insert(slot);
-        if let Some(state) = self.authors.get_mut(&recent.author)
+        if !recent.bulk
+            && let Some(state) = self.authors.get_mut(&recent.author)
             && !state.out_pruned.has(slot)
         {
             state.out_follow.insert(slot);
@@ -174,6 +214,9 @@ impl Broadcast {
         let number = self.recent.number(&Self::short(&brought.id, cx));
         if let Some(recent) = number.and_then(|number| self.recent.get_mut(number)) {
             recent.served.insert(by);
+        }
+        if brought.bulk {
+            return self.fed(brought.by, by, brought.author, cx);
         }
         let supplier = (self.authors.get(&brought.author)).and_then(|state| state.supplier);
         let failed = brought.late.iter().find(|link| {
@@ -190,6 +233,21 @@ impl Broadcast {
         }
     }
 
+    /// Who brought bulk of an author is to send the next without being asked.
+    fn fed(&mut self, link: LinkId, by: Slot, author: [u8; 32], cx: &mut Cx<'_>) {
+        let Some(state) = self.authors.get_mut(&author) else {
+            return;
+        };
+        let old = state.feeder.replace(by);
+        if old == Some(by) {
+            return;
+        }
+        Self::send_graft(link, Branch::Bulk(author), cx);
+        if let Some(old) = old.and_then(|slot| self.slots.link(slot)) {
+            Self::send_prune(old, Branch::Bulk(author), cx);
+        }
+    }
+
     /// What is to be told to `bodies`.
     pub fn take_news(&mut self) -> Vec<News> {
         std::mem::take(&mut self.news)
@@ -197,11 +255,11 @@ impl Broadcast {
 }
 
 /// News that a link has a large message.
-pub(super) const fn holder(id: MessageId, link: LinkId, whole: bool) -> News {
+pub(super) const fn holder(id: MessageId, link: LinkId, has: Has) -> News {
     News::Holder(Holding {
         id,
         link,
-        whole,
+        has,
         hops: None,
         follows: false,
     })

@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use crypto::MessageId;
 
-use crate::bodies::News;
+use crate::bodies::{Has, News};
 use crate::cx::Cx;
 use crate::input::{Lane, LinkId};
 use crate::messages::Arrival;
@@ -255,15 +255,15 @@ impl Broadcast {
         links: &Links,
         cx: &mut Cx<'_>,
     ) {
-        self.heard_of(link, &announce.ids, false, links, cx);
+        self.heard_of(link, &announce.ids, Has::Head, links, cx);
     }
 
-    /// A neighbor has these messages; `whole` = large ones, with their bodies.
+    /// A neighbor has these messages; `has` = how much of large ones.
     fn heard_of(
         &mut self,
         link: LinkId,
         ids: &[ShortId],
-        whole: bool,
+        has: Has,
         links: &Links,
         cx: &mut Cx<'_>,
     ) {
@@ -283,7 +283,7 @@ impl Broadcast {
                 if let Some(recent) = self.recent.get_mut(number) {
                     recent.shown.insert(edge.slot);
                     if recent.large && !recent.whole {
-                        self.news.push(heads::holder(recent.id, link, whole));
+                        self.news.push(heads::holder(recent.id, link, has));
                     }
                 }
                 continue;

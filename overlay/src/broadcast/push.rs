@@ -81,7 +81,9 @@ impl Broadcast {
         state.last = number;
         let (pruned, grafted) = (state.out_pruned, state.out_grafted);
         let large = accepted.body_len.is_some();
-        let follow = followed(large, state.out_follow);
+        let bulk = |len| cx.config.bodies.copies_at_once(len).is_some();
+        let bulk = accepted.body_len.filter(|len| bulk(*len));
+        let follow = followed(large && bulk.is_none(), state.out_follow);
         let Some(recent) = self.recent.get_mut(number) else {
             return 0;
         };
@@ -134,6 +136,9 @@ impl Broadcast {
         if let Some(recent) = self.recent.get_mut(number) {
             recent.sent = reached;
         }
+        if let Some(len) = bulk.filter(|_| !accepted.repaired) {
+            self.feed(accepted.id, number, len, cx);
+        }
         if own && taken + owed < UNSENT_TO {
             self.keep_unsent(accepted, taken + owed, cx);
         }
@@ -141,7 +146,7 @@ impl Broadcast {
     }
 
     /// A head went out with the promise that the body follows.
-    fn follow(&mut self, id: MessageId, link: LinkId, number: u64) {
+    pub(super) fn follow(&mut self, id: MessageId, link: LinkId, number: u64) {
         self.news.push(News::Follow { id, link });
         let slot = self.edges.get(&link).map(|edge| edge.slot);
         if let (Some(slot), Some(recent)) = (slot, self.recent.get_mut(number)) {
@@ -347,15 +352,15 @@ impl Broadcast {
             } else {
                 Lane::Forwarded
             };
-            let (id, large) = (recent.id, recent.large);
+            let (id, large, follows) = (recent.id, recent.large, recent.large && !recent.bulk);
             let frame = if large {
-                head_for(&frame, recent.hops, true)
+                head_for(&frame, recent.hops, follows)
             } else {
                 frame
             };
             cx.stats.broadcast.served += 1;
             match self.push(link, number, lane, &frame, cx) {
-                Pushed::Sent if large => self.follow(id, link, number),
+                Pushed::Sent if follows => self.follow(id, link, number),
                 Pushed::Full => {
                     if let Some(recent) = self.recent.get_mut(number) {
                         recent.sent.remove(slot);

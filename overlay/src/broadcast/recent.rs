@@ -33,6 +33,8 @@ pub(super) struct Recent {
     pub(super) own: bool,
     /// Its body travels apart.
     pub(super) large: bool,
+    /// Its body is bulk.
+    pub(super) bulk: bool,
     /// The body is here.
     pub(super) whole: bool,
     /// In how many steps its head came here.
@@ -82,6 +84,7 @@ impl RecentTable {
             accepted: false,
             own: false,
             large: false,
+            bulk: false,
             whole: false,
             hops: 0,
             served: Slots::default(),

@@ -141,7 +141,7 @@ impl Broadcast {
         }
     }
 
-    fn send_graft(link: LinkId, branch: Branch, cx: &mut Cx<'_>) {
+    pub(super) fn send_graft(link: LinkId, branch: Branch, cx: &mut Cx<'_>) {
         let graft = Graft {
             branch: Some(branch),
             ids: Bounded::default(),
@@ -261,6 +261,12 @@ impl Broadcast {
             return;
         };
         match branch {
+            Branch::Bulk(author) => match self.authors.get_mut(author) {
+                Some(state) => {
+                    state.out_bulk.insert(edge.slot);
+                }
+                None => cx.stats.broadcast.unknown_author += 1,
+            },
             Branch::Default => edge.out_default = true,
             Branch::Author(author) => match self.authors.get_mut(author) {
                 Some(state) => {
@@ -281,6 +287,12 @@ impl Broadcast {
             return;
         };
         match prune.branch {
+            Branch::Bulk(author) => match self.authors.get_mut(&author) {
+                Some(state) => {
+                    state.out_bulk.remove(edge.slot);
+                }
+                None => cx.stats.broadcast.unknown_author += 1,
+            },
             Branch::Default => edge.out_default = false,
             Branch::Author(author) => match self.authors.get_mut(&author) {
                 Some(state) => {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use crypto::{PeerId, Signed};
 
 use super::part::Repair;
-use crate::bodies::{Holding, News, Wanted};
+use crate::bodies::{Has, Holding, News, Wanted};
 use crate::cx::Cx;
 use crate::input::LinkId;
 use crate::messages::{Admission, Arrival, Messages, admit};
@@ -60,10 +60,11 @@ impl Repair {
                 holding: Holding {
                     id,
                     link,
-                    whole: true,
+                    has: Has::Whole,
                     hops: Some(hops),
                     follows,
                 },
+                feeder: None,
             })));
         }
         Ok(())

@@ -99,6 +99,8 @@ pub fn encode(message: &Message) -> Bytes {
             &bodies::ChunkLayout::from(chunk),
             40 + chunk.bytes.len(),
         ),
+        Message::Part(part) => frame(tag::PART, part),
+        Message::Busy(busy) => frame(tag::BUSY, busy),
     }
 }
 
@@ -162,6 +164,8 @@ pub fn decode(frame: &Bytes) -> Result<Message, DecodeError> {
         tag::FETCH => Message::Fetch(body(bytes)?),
         tag::FETCH_MISSING => Message::FetchMissing(body(bytes)?),
         tag::CHUNK => Message::Chunk(bodies::decode_chunk(frame, bytes)?),
+        tag::PART => Message::Part(body(bytes)?),
+        tag::BUSY => Message::Busy(body(bytes)?),
         unknown => return Err(DecodeError::UnknownTag(unknown)),
     };
     check(&message)?;

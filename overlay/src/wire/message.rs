@@ -208,6 +208,20 @@ pub struct Have {
     pub ids: Bounded<ShortId, MAX_ANNOUNCE>,
 }
 
+/// "I have some chunks of these, and pass on what comes": as [`Have`], of bulk that is under way to the sender.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// The ids.
+    pub ids: Bounded<ShortId, MAX_ANNOUNCE>,
+}
+
+/// "I send you nothing of this body now": the answer to a [`Want`], or to what a graft of bulk would bring, of one too many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Busy {
+    /// Full id of the message.
+    pub id: [u8; 32],
+}
+
 /// "I have these": short ids under the receiver's announce key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Announce {
@@ -222,6 +236,8 @@ pub enum Branch {
     Default,
     /// This author's messages.
     Author([u8; 32]),
+    /// The bodies of this author's bulk: they are sent as they come, whoever brings their heads.
+    Bulk([u8; 32]),
 }
 
 /// "Push to me": the listed announced messages now, and from now on everything of the branch.
@@ -382,6 +398,10 @@ pub enum Message {
     FetchMissing(FetchMissing),
     /// Tag 27.
     Chunk(Chunk),
+    /// Tag 28.
+    Part(Part),
+    /// Tag 29.
+    Busy(Busy),
 }
 
 /// The short form of a message id for a receiver.

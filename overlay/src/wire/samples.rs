@@ -119,7 +119,8 @@ fn any_short_ids() -> impl Strategy<Value = Bounded<ShortId, MAX_ANNOUNCE>> {
 fn any_branch() -> impl Strategy<Value = Branch> {
     prop_oneof![
         Just(Branch::Default),
-        any::<[u8; 32]>().prop_map(Branch::Author)
+        any::<[u8; 32]>().prop_map(Branch::Author),
+        any::<[u8; 32]>().prop_map(Branch::Bulk)
     ]
 }
 
@@ -312,6 +313,8 @@ pub(super) fn any_message() -> impl Strategy<Value = Message> {
         any_short_ids().prop_map(|ids| Message::Have(Have { ids })),
         any_span().prop_map(|(id, from, to)| Message::Want(Want { id, from, to })),
         any_span().prop_map(|(id, from, to)| Message::Cancel(Cancel { id, from, to })),
+        any_short_ids().prop_map(|ids| Message::Part(Part { ids })),
+        any::<[u8; 32]>().prop_map(|id| Message::Busy(Busy { id })),
     ];
     prop_oneof![
         hello,
@@ -451,7 +454,9 @@ pub(super) fn largest() -> Vec<Message> {
         }),
         Message::Prune(Prune { branch }),
         Message::Head(Box::new(head)),
-        Message::Have(Have { ids: short_ids }),
+        Message::Have(Have {
+            ids: short_ids.clone(),
+        }),
         Message::Want(Want { id, from, to }),
         Message::Cancel(Cancel { id, from, to }),
         Message::Reconcile(Box::new(Reconcile {
@@ -469,6 +474,8 @@ pub(super) fn largest() -> Vec<Message> {
             index: u16::MAX,
             bytes: vec![0xff; CHUNK_LEN].into(),
         }),
+        Message::Part(Part { ids: short_ids }),
+        Message::Busy(Busy { id }),
     ]
 }
 
@@ -673,7 +680,12 @@ pub(super) fn examples() -> Vec<(&'static str, Message)> {
             }),
         ),
         ("head", Message::Head(Box::new(head))),
-        ("have", Message::Have(Have { ids: large_short })),
+        (
+            "have",
+            Message::Have(Have {
+                ids: large_short.clone(),
+            }),
+        ),
         (
             "want",
             Message::Want(Want {
@@ -688,6 +700,16 @@ pub(super) fn examples() -> Vec<(&'static str, Message)> {
                 id: large,
                 from: 1,
                 to: 2,
+            }),
+        ),
+        ("part", Message::Part(Part { ids: large_short })),
+        ("busy", Message::Busy(Busy { id: large })),
+        (
+            "graft-bulk",
+            Message::Graft(Graft {
+                branch: Some(Branch::Bulk(alice().id().to_bytes())),
+                ids: Bounded::default(),
+                once: false,
             }),
         ),
         (

@@ -47,9 +47,13 @@ pub const FETCH: u8 = 25;
 pub const FETCH_MISSING: u8 = 26;
 /// [`Message::Chunk`](super::Message::Chunk).
 pub const CHUNK: u8 = 27;
+/// [`Message::Part`](super::Message::Part).
+pub const PART: u8 = 28;
+/// [`Message::Busy`](super::Message::Busy).
+pub const BUSY: u8 = 29;
 
 /// Every tag of wire v1.
-pub const ALL: [u8; 21] = [
+pub const ALL: [u8; 23] = [
     HELLO,
     ACCEPT,
     REFUSE,
@@ -71,6 +75,8 @@ pub const ALL: [u8; 21] = [
     FETCH,
     FETCH_MISSING,
     CHUNK,
+    PART,
+    BUSY,
 ];
 
 /// Version and tag.
@@ -111,9 +117,10 @@ pub const fn max_len(tag: u8) -> usize {
             // The length of an entry takes at most 3 bytes here and 4 in the body.
             GOSSIP => HEADER + 2 + MAX_INLINE,
             HEAD => HEADER + VAR16 + VAR32 + VAR16 + MAX_CHUNKS * 32 + 1 + 1,
-            ANNOUNCE | HAVE => 2 + MAX_ANNOUNCE * 8,
+            ANNOUNCE | HAVE | PART => 2 + MAX_ANNOUNCE * 8,
             GRAFT => (1 + 1 + 32) + (2 + MAX_ANNOUNCE * 8) + 1,
             PRUNE => 1 + 32,
+            BUSY => 32,
             WANT | CANCEL => 32 + VAR16 + VAR16,
             CHUNK => 32 + VAR16 + VAR16 + crypto::CHUNK_LEN,
             RECONCILE => {
@@ -139,7 +146,7 @@ pub const fn lane_allowed(tag: u8, lane: Lane) -> bool {
     match tag {
         GOSSIP | HEAD => matches!(lane, Lane::Own | Lane::Forwarded | Lane::Bulk),
         RECONCILE | FETCH | FETCH_MISSING | CHUNK => matches!(lane, Lane::Bulk),
-        HELLO..=EXCHANGE_REPLY | ANNOUNCE | GRAFT | PRUNE | HAVE | WANT | CANCEL => {
+        HELLO..=EXCHANGE_REPLY | ANNOUNCE..=PRUNE | HAVE..=CANCEL | PART | BUSY => {
             matches!(lane, Lane::Control)
         }
         _ => true,

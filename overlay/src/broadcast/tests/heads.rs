@@ -6,7 +6,7 @@ use bytes::Bytes;
 use crypto::{Manifest, MessageId, Signed};
 
 use crate::action::Action;
-use crate::bodies::{Bodies, Brought, News};
+use crate::bodies::{Bodies, Brought, Has, News};
 use crate::broadcast::Broadcast;
 use crate::input::{Lane, LinkId};
 use crate::messages::{Accepted, Messages};
@@ -163,8 +163,8 @@ impl Fixture {
     fn holders(&mut self) -> Vec<(u64, bool)> {
         let news = self.part.take_news().into_iter();
         news.filter_map(|news| match news {
-            News::Holder(holding) => Some((holding.link.0, holding.whole)),
-            News::Wanted(wanted) => Some((wanted.holding.link.0, wanted.holding.whole)),
+            News::Holder(holding) => Some((holding.link.0, holding.has == Has::Whole)),
+            News::Wanted(wanted) => Some((wanted.holding.link.0, false)),
             _ => None,
         })
         .collect()
@@ -230,6 +230,7 @@ fn whoever_may_lack_the_body_is_told_once_the_one_that_brought_the_head_included
             author: head.signed.value.author,
             by: LinkId(6),
             late: vec![],
+            bulk: false,
         },
         &mut it.bench.cx(),
     );
@@ -326,6 +327,7 @@ fn a_supplier_that_keeps_a_body_waiting_is_replaced_by_who_brought_it() {
         author,
         by: LinkId(by),
         late: late.iter().map(|link| LinkId(*link)).collect(),
+        bulk: false,
     };
     it.part.on_brought(&brought(1, &[2]), &mut it.bench.cx());
     assert!(
@@ -363,4 +365,88 @@ fn a_head_with_a_bad_signature_is_a_fault_and_not_passed_on() {
     assert!(it.bench.actions().is_empty() && it.part.take_news().is_empty());
     it.receive(3, &good);
     assert_eq!(it.heads().len(), 1, "the forged ones censor nothing");
+}
+
+#[test]
+fn bulk_goes_to_those_who_asked_for_all_of_it_few_at_once_whoever_has_the_head() {
+    let mut it = Fixture::new(5, &[2]);
+    it.bench.config.bodies.bulk_from = 4000;
+    it.bench.config.bodies.bulk_share = 0;
+    let (first, second) = (head(&it.bench, 50, 1), head(&it.bench, 50, 2));
+    let id = it.receive(1, &first);
+    it.part.on_subscribed(LinkId(2), &id, &it.bench.cx());
+    let author = first.signed.value.author;
+    for link in [3, 4, 5, 2] {
+        it.graft(link, Branch::Bulk(author));
+    }
+    it.bench.actions();
+    it.part.take_news();
+    it.receive(1, &second);
+    let mut busy = Vec::new();
+    for action in it.bench.actions() {
+        if let Action::Send { link, bytes, .. } = action {
+            match wire::decode(&bytes) {
+                Ok(Message::Busy(_)) => busy.push(link.0),
+                Ok(Message::Head(head)) => assert!(!head.follows && link.0 == 2),
+                _ => {}
+            }
+        }
+    }
+    assert_eq!((it.follows(), busy), (vec![2, 3], vec![4, 5]));
+    let branch = Branch::Bulk(author);
+    it.part
+        .on_prune(LinkId(3), &Prune { branch }, &mut it.bench.cx());
+    it.receive(1, &head(&it.bench, 50, 3));
+    assert_eq!(it.follows(), [2, 4]);
+    // Who sends the messages is another matter.
+    it.graft(5, Branch::Author(author));
+    it.bench.actions();
+    it.receive(1, &head(&it.bench, 50, 4));
+    assert_eq!(it.heads(), [(2, 3, false), (5, 3, false)]);
+}
+
+#[test]
+fn who_brought_bulk_is_asked_for_all_of_the_author() {
+    let mut it = Fixture::new(3, &[]);
+    it.bench.config.bodies.bulk_from = 4000;
+    let first = head(&it.bench, 50, 1);
+    let author = first.signed.value.author;
+    let id = it.receive(1, &first);
+    it.bench.actions();
+    let branch = Branch::Bulk(author);
+    let brought = |it: &mut Fixture, by| {
+        let brought = Brought {
+            id,
+            author,
+            by: LinkId(by),
+            late: vec![LinkId(1)],
+            bulk: true,
+        };
+        it.part.on_brought(&brought, &mut it.bench.cx());
+        let mut asked = Vec::new();
+        for action in it.bench.actions() {
+            if let Action::Send { link, bytes, .. } = action {
+                match wire::decode(&bytes) {
+                    Ok(Message::Graft(graft)) if graft.branch == Some(branch) => {
+                        asked.push((link.0, true));
+                    }
+                    Ok(Message::Prune(prune)) if prune.branch == branch => {
+                        asked.push((link.0, false));
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        asked
+    };
+    assert_eq!(brought(&mut it, 2), [(2, true)]);
+    assert_eq!(brought(&mut it, 2), [], "it knows");
+    assert_eq!(brought(&mut it, 3), [(3, true), (2, false)]);
+    it.part.take_news();
+    it.receive(1, &head(&it.bench, 50, 2));
+    let feeder = it.part.take_news().into_iter().find_map(|news| match news {
+        News::Wanted(wanted) => Some(wanted.feeder),
+        _ => None,
+    });
+    assert_eq!(feeder, Some(Some(LinkId(3))));
 }

@@ -31,7 +31,9 @@ impl Kind {
             tag::GOSSIP | tag::CHUNK => Self::Messages,
             tag::HEAD => Self::Heads,
             tag::ANNOUNCE => Self::Announcements,
-            tag::GRAFT | tag::PRUNE | tag::HAVE | tag::WANT | tag::CANCEL => Self::Control,
+            tag::GRAFT..=tag::PRUNE | tag::HAVE..=tag::CANCEL | tag::PART | tag::BUSY => {
+                Self::Control
+            }
             _ => Self::Repair,
         }
     }
