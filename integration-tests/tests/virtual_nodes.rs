@@ -265,3 +265,27 @@ fn thirty_nodes_that_join_at_once_all_take_part() {
         });
     }
 }
+
+/// However often a peer comes and goes, what served its connections goes with them.
+#[test]
+fn connections_that_have_ended_leave_no_tasks_behind() {
+    in_virtual_time(async {
+        let calm = Conditions::calm(Duration::from_millis(10));
+        let mut village = Village::founded(6, calm, 4, 2).await;
+        let tasks = || {
+            tokio::runtime::Handle::current()
+                .metrics()
+                .num_alive_tasks()
+        };
+        let mut left = Vec::new();
+        for _ in 0..20 {
+            village.settled(1, secs(60)).await;
+            village.stop(2).await;
+            sleep(secs(60)).await;
+            left.push(tasks());
+            village.start(2, |builder| builder).await;
+        }
+        // The node that stays may be dialling the other; each connection had several tasks.
+        assert!(left[19] <= left[0] + 5, "{left:?}");
+    });
+}

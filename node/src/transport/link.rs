@@ -127,11 +127,15 @@ impl Link {
 
     /// Delivers what is queued, within a second, and closes with this application code.
     pub(crate) fn close(&mut self, code: u32) {
-        for queue in self.lanes.iter().filter_map(OnceLock::get) {
-            queue.close();
-        }
+        self.close_lanes();
         if let Some(close) = self.close.take() {
             let _ = close.send(code); // an error means that the connection is gone already
+        }
+    }
+
+    fn close_lanes(&self) {
+        for queue in self.lanes.iter().filter_map(OnceLock::get) {
+            queue.close();
         }
     }
 
@@ -139,6 +143,13 @@ impl Link {
     pub(crate) fn traffic(&self) -> (u64, u64) {
         let stats = self.connection.stats();
         (stats.udp_rx.bytes, stats.udp_tx.bytes)
+    }
+}
+
+/// However a connection has ended: a writer that waits for frames would wait for ever, and hold on to all of it.
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.close_lanes();
     }
 }
 
