@@ -1,6 +1,6 @@
 //! Bulk: few copies of a body leave a node at once. Who comes too late is told so, and asks those who have begun to get it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use crypto::MessageId;
@@ -14,6 +14,9 @@ use crate::wire::{Bounded, Busy, Message, Part, short_id};
 
 /// A neighbor that turned us away is not asked again before. A guess: the time of one copy of 1 MiB at 100 Mbit/s, roughly.
 const BUSY: Duration = Duration::from_millis(100);
+/// Bytes per second at which all promised copies of a body are through in time; one that takes longer is served on, but keeps nobody out:
+/// else as many neighbors as there are copies would, by asking first and never reading. A guess: 10 Mbit/s and some headers.
+const PROMISED: f64 = 1e6;
 
 impl Bodies {
     /// A neighbor does not send what it was asked for, now. Whoever waits for us to pass it on had better ask others.
@@ -51,12 +54,17 @@ impl Bodies {
     ) -> bool {
         let wanted = self.wanted.get(id);
         let whole = || self.whole.get(id)?.body.as_ref().map(Bytes::len);
-        let len = wanted.map(Body::len).or_else(whole).or(cached);
-        let Some(most) = len.and_then(|len| cx.config.bodies.copies_at_once(len)) else {
+        let Some(len) = wanted.map(Body::len).or_else(whole).or(cached) else {
             return false;
         };
+        let Some(most) = cx.config.bodies.copies_at_once(len) else {
+            return false;
+        };
+        let term = Duration::from_secs_f64(len as f64 * most as f64 / PROMISED);
+        let in_time = |since: &Instant| cx.now.mono.saturating_duration_since(*since) < term;
         let others = self.subscribers.get(id).map_or(0, |links| {
-            links.iter().filter(|other| **other != link).count()
+            let others = links.iter().filter(|(other, _)| **other != link);
+            others.filter(|(_, since)| in_time(since)).count()
         });
         others >= most || wanted.is_some_and(Body::is_unrooted)
     }
@@ -69,7 +77,7 @@ impl Bodies {
 
     /// Sends away who waits for a body.
     fn turn_away(&mut self, id: &MessageId, cx: &mut Cx<'_>) {
-        for link in self.subscribers.remove(id).unwrap_or_default() {
+        for link in self.subscribers.remove(id).unwrap_or_default().into_keys() {
             if let Some(peer) = self.peers.get_mut(&link) {
                 peer.jobs.retain(|job| job.id != *id);
             }
@@ -83,7 +91,7 @@ impl Bodies {
         let served = self.subscribers.get(id);
         for (link, row) in links.neighbors() {
             let brings = body.is_some_and(|body| body.has_or_brings(link));
-            if brings || served.is_some_and(|served| served.contains(&link)) {
+            if brings || served.is_some_and(|served| served.contains_key(&link)) {
                 continue;
             }
             let ids = Bounded::truncated(vec![short_id(&row.announce_key, id)]);

@@ -32,8 +32,8 @@ pub struct Bodies {
     pub(super) due: BTreeSet<(Instant, MessageId)>,
     /// From asking to the first chunk.
     pub(super) answer: Smoothed,
-    /// Who waits for chunks of a body.
-    pub(super) subscribers: BTreeMap<MessageId, BTreeSet<LinkId>>,
+    /// Who waits for chunks of a body, and since when.
+    pub(super) subscribers: BTreeMap<MessageId, BTreeMap<LinkId, Instant>>,
     /// Whole bodies that somebody waits for.
     pub(super) whole: BTreeMap<MessageId, Whole>,
     pub(super) whole_order: VecDeque<MessageId>,

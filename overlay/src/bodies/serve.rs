@@ -84,7 +84,8 @@ impl Bodies {
             cx.stats.bodies.not_served += 1;
             return false;
         }
-        self.subscribers.entry(id).or_default().insert(link);
+        let links = self.subscribers.entry(id).or_default();
+        links.entry(link).or_insert(cx.now.mono);
         if !known {
             if cached.is_none() {
                 self.load_queue.push_back(id);
@@ -120,7 +121,7 @@ impl Bodies {
 
     /// Lets go of a body and of everybody who waits for it.
     pub(super) fn release(&mut self, id: &MessageId) {
-        for link in self.subscribers.remove(id).unwrap_or_default() {
+        for link in self.subscribers.remove(id).unwrap_or_default().into_keys() {
             if let Some(peer) = self.peers.get_mut(&link) {
                 peer.jobs.retain(|job| job.id != *id);
             }
@@ -210,7 +211,7 @@ impl Bodies {
         let Some(links) = self.subscribers.get(id) else {
             return;
         };
-        let links: Vec<LinkId> = links.iter().copied().collect();
+        let links: Vec<LinkId> = links.keys().copied().collect();
         for link in links {
             self.pump(link, cx);
         }

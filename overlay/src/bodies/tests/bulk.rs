@@ -84,6 +84,34 @@ fn so_many_copies_of_bulk_leave_a_node_at_once() {
 }
 
 #[test]
+fn who_never_reads_keeps_nobody_out_for_long() {
+    let mut it = Fixture::new(4, config());
+    let large = large(9, 1, 4 * CHUNK_LEN);
+    it.at_hand(&large);
+    for link in [1, 2] {
+        it.bench
+            .out
+            .set_room(LinkId(link), crate::input::Lane::Bulk, 0);
+        it.want(link, &large, 0, 4);
+    }
+    it.want(3, &large, 0, 4);
+    assert_eq!((it.told(), it.served()), ((vec![], vec![3]), vec![]));
+    // Two copies of 131 kB at 1 MB/s; to ask again wins no time.
+    it.wait(200 * MS);
+    it.want(1, &large, 0, 4);
+    it.want(2, &large, 0, 4);
+    it.wait(61 * MS);
+    it.want(3, &large, 0, 4);
+    assert_eq!(it.told(), (vec![], vec![3]));
+    it.wait(2 * MS);
+    it.want(3, &large, 0, 4);
+    assert_eq!((it.told(), it.served().len()), ((vec![], vec![]), 4));
+    // They are served on when they read after all.
+    it.room(1);
+    assert_eq!(it.served().len(), 4);
+}
+
+#[test]
 fn who_is_turned_away_asks_those_who_have_begun_to_get_it() {
     let mut it = Fixture::new(6, config());
     let large = large(9, 1, 4 * CHUNK_LEN);
