@@ -422,7 +422,8 @@ impl Neighbors {
         book: &mut Book,
         cx: &mut Cx<'_>,
     ) -> Result<(), Code> {
-        if self.requests.remove(&id).is_none() {
+        // A lane may be slow: an answer that comes after its time was asked for all the same.
+        if self.requests.remove(&id).is_none() && !self.overdue.remove(&id) {
             return Err(Code::Protocol);
         }
         let Some(link) = self.links.get(id).filter(|link| link.is_open()) else {
@@ -459,7 +460,8 @@ impl Neighbors {
             cx.stats.neighbors.greeting_timeouts += 1;
             self.close(id, Code::Timeout, book, cx);
         }
-        self.requests.retain(|_, deadline| *deadline > now);
+        let overdue = self.requests.extract_if(.., |_, deadline| *deadline <= now);
+        self.overdue.extend(overdue.map(|(id, _)| id));
     }
 }
 

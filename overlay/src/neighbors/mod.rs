@@ -18,7 +18,7 @@ mod upkeep;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -194,6 +194,9 @@ pub struct Neighbors {
     greetings: BTreeMap<LinkId, greeting::Greeting>,
     /// Links on which we asked to become neighbors, and until when the answer may take.
     requests: BTreeMap<LinkId, Instant>,
+    /// Links on which the answer is overdue: it is not waited for any more, but may come.
+    /// Links on which the answer is overdue: it is not waited for any more, but may come.
+    overdue: BTreeSet<LinkId>,
     pings: BTreeMap<LinkId, Ping>,
     clock: clock::ClockWatch,
     upkeep: upkeep::Upkeep,
@@ -214,6 +217,7 @@ impl Neighbors {
             changes: Vec::new(),
             greetings: BTreeMap::new(),
             requests: BTreeMap::new(),
+            overdue: BTreeSet::new(),
             pings: BTreeMap::new(),
             clock: clock::ClockWatch::default(),
             upkeep: upkeep::Upkeep::new(anchors, cx),
@@ -287,6 +291,7 @@ impl Neighbors {
     pub fn on_disconnected(&mut self, id: LinkId, reason: &Lost, book: &mut Book, cx: &mut Cx<'_>) {
         cx.out.forget(id);
         self.requests.remove(&id);
+        self.overdue.remove(&id);
         self.pings.remove(&id);
         if let Some(greeting) = self.greetings.remove(&id) {
             let code = match reason {
@@ -327,6 +332,7 @@ impl Neighbors {
             return;
         }
         self.requests.remove(&id);
+        self.overdue.remove(&id);
         self.pings.remove(&id);
         if let Some(greeting) = self.greetings.remove(&id) {
             self.greeting_failed(greeting, Err(code), book, cx);

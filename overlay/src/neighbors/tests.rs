@@ -808,6 +808,46 @@ fn a_ping_measures_and_an_unasked_pong_changes_nothing() {
 }
 
 #[test]
+fn an_answer_that_comes_late_is_no_fault_and_counts() {
+    for refused in [None, Some(Code::Full.to_u16())] {
+        let mut me = side(1, |config| config.neighbors.outbound = 1);
+        let at = addr(127, 0, 2, 2);
+        let marks = me.book.marks(peer(2).as_bytes(), at);
+        me.sampling.plant_member(peer(2), at, &marks);
+        let purpose = DialPurpose::Seed;
+        let dial = me
+            .book
+            .try_dial(peer(2), Target::Addr(at), purpose, &mut me.bench.cx())
+            .expect("in budget");
+        me.connected(1, 2, at, Some(dial));
+        me.receive(1, &accept(2, Purpose::Visit, 0, at))
+            .expect("asked for");
+        me.tick(Duration::ZERO);
+        let asked = |me: &mut Side| {
+            let (sent, _) = me.out();
+            let requests = sent.iter();
+            requests
+                .filter(|(_, message)| matches!(message, Message::NeighborRequest))
+                .count()
+        };
+        assert_eq!(asked(&mut me), 1);
+        for _ in 0..7 {
+            me.bench.advance(Duration::from_secs(1));
+            me.neighbors.touched(LinkId(1), me.bench.now.mono);
+            me.tick(Duration::ZERO);
+            assert_eq!(asked(&mut me), 0, "not asked twice");
+        }
+        assert_eq!(me.receive(1, &Message::NeighborReply(refused)), Ok(()));
+        assert_eq!(me.neighbors_now().len(), usize::from(refused.is_none()));
+        assert_eq!(
+            me.receive(1, &Message::NeighborReply(refused)),
+            Err(Code::Protocol),
+            "once"
+        );
+    }
+}
+
+#[test]
 fn who_is_slow_to_answer_is_not_waited_for_and_finds_the_outbound_pool_full() {
     let mut me = side(1, |config| config.neighbors.outbound = 1);
     for n in 2..8 {

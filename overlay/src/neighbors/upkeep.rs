@@ -294,6 +294,7 @@ impl Neighbors {
     fn ask(&mut self, peer: &PeerId, addr: SocketAddr, book: &mut Book, cx: &mut Cx<'_>) -> bool {
         if let Some((id, _)) = self.links.outbound_to(peer) {
             if self.requests.contains_key(&id)
+                || self.overdue.contains(&id)
                 || !cx.send(id, Lane::Control, &Message::NeighborRequest)
             {
                 return false;
