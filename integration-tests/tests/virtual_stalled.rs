@@ -16,7 +16,8 @@ use vouchsafe_integration_tests::virtual_time::{in_virtual_time, unix_clock};
 const LATENCY: Duration = Duration::from_millis(20);
 const MESSAGES: u32 = 1200;
 
-/// A peer that says hello as a neighbor, opens its end, and then neither reads nor writes. QUIC itself stays alive.
+/// A peer that says hello as a neighbor, opens its end, and then neither reads nor writes its streams. It answers probes, so that it is
+/// not taken for dead.
 struct Deaf {
     connection: Connection,
     _control: SendStream,
@@ -30,7 +31,6 @@ impl Deaf {
         let mut client =
             ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).expect("TLS 1.3")));
         let mut transport = quinn::TransportConfig::default();
-        transport.keep_alive_interval(Some(Duration::from_secs(2)));
         // As a node's: the default would take in all there is.
         transport.stream_receive_window(quinn::VarInt::from_u32(256 * 1024));
         client.transport_config(Arc::new(transport));
@@ -81,6 +81,16 @@ impl Deaf {
             bytes.extend(frame);
         }
         control.write_all(&bytes).await.expect("they go out");
+        let probed = connection.clone();
+        tokio::spawn(async move {
+            while let Ok(datagram) = probed.read_datagram().await {
+                if let Ok(Message::Probe(number)) = wire::decode(&datagram) {
+                    let answer = wire::encode(&Message::ProbeAck(number));
+                    // It fails when the connection is gone, as the next read does.
+                    let _ = probed.send_datagram(answer);
+                }
+            }
+        });
         Self {
             connection,
             _control: control,

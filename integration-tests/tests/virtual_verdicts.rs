@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
-use vouchsafe::{NodeEvent, Verdict};
+use vouchsafe::{Code, Down, NodeEvent, Verdict};
 use vouchsafe_integration_tests::hub::{Conditions, Hub};
 use vouchsafe_integration_tests::village::{TOPIC, Village};
 use vouchsafe_integration_tests::virtual_time::in_virtual_time;
@@ -135,18 +135,17 @@ fn what_is_ignored_or_rejected_goes_no_further_and_only_the_latter_costs_the_lin
         let question = chain.question(secs(1)).await;
         question.answer.send(Verdict::Reject).expect("it waits");
         // It may be dialled again at once.
-        let (peer, code) = timeout(secs(1), async {
+        let (peer, why) = timeout(secs(1), async {
             loop {
-                if let Some(NodeEvent::NeighborDown { peer, code }) = events.next().await {
-                    return (peer, code);
+                if let Some(NodeEvent::NeighborDown { peer, why }) = events.next().await {
+                    return (peer, why);
                 }
             }
         })
         .await
         .expect("the link it came by is closed");
-        let invalid = overlay::neighbors::Code::Invalid.to_u16();
         let publisher = chain.village.identity(1).id();
-        assert_eq!((peer, code), (publisher, u32::from(invalid)));
+        assert_eq!((peer, why), (publisher, Down::ByUs(Code::Invalid)));
         sleep(REPAIRED).await;
         assert_eq!((chain.given(), counts(&chain).await), ([0, 0], [1, 1]));
     });

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crypto::{EntryId, MessageId, NetworkId, PeerId};
 use overlay::action::SeedFailure;
 use overlay::messages::{BadTopic, Evidence, PublishError as CoreError, Topic};
+use overlay::neighbors::Down;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::evidence::KeptEvidence;
@@ -113,8 +114,38 @@ pub enum NodeEvent {
     NeighborDown {
         /// Who.
         peer: PeerId,
-        /// The close code ([`overlay::neighbors::Code`]), or 0 when the connection was lost.
-        code: u32,
+        /// Why.
+        why: Down,
+    },
+    /// A neighbor is silent and has answered neither probe: it is probed further, and believed dead if it stays silent.
+    Suspected {
+        /// Who.
+        peer: PeerId,
+        /// Since its last frame.
+        silent: Duration,
+    },
+    /// A suspected neighbor has answered no probe: its link is closed. [`NodeEvent::NeighborDown`] follows.
+    Failed {
+        /// Who.
+        peer: PeerId,
+        /// Since its last frame.
+        silent: Duration,
+        /// Another neighbor says that it heard from it meanwhile: it is the path to this node that is broken, or that neighbor lies.
+        alive_elsewhere: bool,
+    },
+    /// A suspected neighbor is heard again.
+    Recovered {
+        /// Who.
+        peer: PeerId,
+        /// How long nothing had come from it.
+        silent: Duration,
+    },
+    /// The last neighbor is gone.
+    Isolated,
+    /// There is a neighbor again after [`NodeEvent::Isolated`].
+    Rejoined {
+        /// How long there was none.
+        after: Duration,
     },
     /// A configured seed or persistent peer could not be reached; it is tried again.
     SeedFailed {

@@ -34,6 +34,7 @@ pub use overlay::conduct::AuthorPolicy;
 pub use overlay::config::AddressPreset;
 pub use overlay::input::Verdict;
 pub use overlay::messages::Topic;
+pub use overlay::neighbors::{Code, Down};
 pub use overlay::wire::MessageHeader;
 
 /// The example of the README, compiled and run as a test.

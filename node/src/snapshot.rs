@@ -162,6 +162,8 @@ transport_counters! {
     bad_streams,
     /// Times a reader waited for room in the inbox.
     inbox_waits,
+    /// Datagrams dropped because the link's share of the inbox was full.
+    datagrams_dropped,
     /// Entries not handed to a subscriber because it was behind.
     subscriber_lagged,
     /// Entries left out for a subscriber in sequence because a later one of their author had been given.

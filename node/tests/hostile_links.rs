@@ -12,7 +12,10 @@ use overlay::config::Seed;
 use overlay::neighbors::Code;
 use overlay::wire::{self, Hello, Message, PeerRecord, Purpose, WireAddr, tag};
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, SendStream, VarInt};
+use quinn::{
+    ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, SendStream, TransportConfig,
+    VarInt,
+};
 use vouchsafe::{AddressPreset, Builder, From, Handle, Item, Node, NodeStats};
 
 /// Far beyond what any step takes on any machine.
@@ -53,6 +56,8 @@ struct Raw {
     endpoint: Endpoint,
     node: SocketAddr,
     id: crypto::PeerId,
+    /// It takes datagrams.
+    datagrams: bool,
 }
 
 fn network() -> NetworkId {
@@ -66,12 +71,18 @@ impl Raw {
             endpoint: Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap(),
             node: node.local_addrs()[0],
             id: node.id(),
+            datagrams: true,
         }
     }
 
     async fn connect(&self) -> Connection {
         let tls = certs::client_config(&self.identity, &network()).unwrap();
-        let config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
+        let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
+        if !self.datagrams {
+            let mut transport = TransportConfig::default();
+            transport.datagram_receive_buffer_size(None);
+            config.transport_config(Arc::new(transport));
+        }
         let name = certs::server_name(&self.id);
         let connecting = self
             .endpoint
@@ -216,12 +227,111 @@ async fn each_lane_has_one_stream_and_no_other_number_is_a_lane() {
 }
 
 #[tokio::test]
-async fn streams_of_both_ends_and_datagrams_are_not_offered() {
+async fn streams_of_both_ends_are_not_offered() {
     let node = spawn(builder()).await;
     let Neighbor { connection, .. } = &Raw::new(&node, 1).neighbor().await;
-    assert_eq!(connection.max_datagram_size(), None);
     let bidirectional = tokio::time::timeout(Duration::from_millis(200), connection.open_bi());
     assert!(bidirectional.await.is_err());
+}
+
+#[tokio::test]
+async fn a_probe_is_answered_by_datagram_and_nothing_else_travels_so() {
+    let node = spawn(builder()).await;
+    let raw = Raw::new(&node, 1);
+    let link = raw.neighbor().await;
+    let probe = wire::encode(&Message::Probe(7));
+    link.connection.send_datagram(probe).unwrap();
+    let answer = wire::encode(&Message::ProbeAck(7));
+    within("an answer", async {
+        // The node may have probes of its own.
+        while link.connection.read_datagram().await.unwrap() != answer {}
+    })
+    .await;
+    let frames: [(bytes::Bytes, Code); 3] = [
+        (wire::encode(&Message::Ping(7)), Code::Protocol),
+        (
+            bytes::Bytes::from_static(&[1, tag::PROBE, 1, 1]),
+            Code::Malformed,
+        ),
+        (bytes::Bytes::from_static(&[7]), Code::Malformed),
+    ];
+    for (seed, (datagram, code)) in (2..).zip(frames) {
+        let link = Raw::new(&node, seed).neighbor().await;
+        link.connection.send_datagram(datagram).unwrap();
+        assert_eq!(closed_with(&link.connection).await, code);
+    }
+}
+
+/// A flood of datagrams is dropped where it exceeds the rate, and then closes the link; the others do not notice.
+#[tokio::test]
+async fn a_flood_of_datagrams_costs_the_flooder_its_link() {
+    let node = spawn(builder()).await;
+    let link = Raw::new(&node, 1).neighbor().await;
+    let handle = node.handle();
+    let probe = wire::encode(&Message::Probe(7));
+    let flood = async {
+        while link.connection.close_reason().is_none() {
+            for _ in 0..100 {
+                let _ = link.connection.send_datagram(probe.clone());
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    within("the end of the link", flood).await;
+    assert_eq!(closed_with(&link.connection).await, Code::Flood);
+    assert!(
+        handle
+            .stats()
+            .await
+            .unwrap()
+            .core
+            .conduct
+            .over_rate_liveness
+            > 0
+    );
+}
+
+/// Who answers no probe is given up, and who answers on the control lane because it takes no datagrams is kept.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_neighbor_is_given_up_and_one_without_datagrams_is_kept() {
+    let node = spawn(builder()).await;
+    let handle = node.handle();
+    let mut deaf = Raw::new(&node, 1);
+    deaf.datagrams = false;
+    let mut deaf = deaf.neighbor().await;
+    let silent = Raw::new(&node, 2).neighbor().await;
+    let answering = tokio::spawn(async move {
+        let mut received = Vec::<u8>::new();
+        loop {
+            let chunk = deaf.answers.read_chunk(4096, true).await.unwrap().unwrap();
+            received.extend(&chunk.bytes);
+            // Somewhere in the rest of the accept and what follows it.
+            let probe = |some: &[u8]| some[1..6] == [0, 0, 0, wire::VERSION, tag::PROBE];
+            while let Some(at) = received.windows(6).position(probe) {
+                let end = at + 4 + usize::from(received[at]);
+                if received.len() < end {
+                    break;
+                }
+                let bytes = received[at + 4..end].to_vec();
+                received.drain(..end);
+                if let Ok(Message::Probe(number)) = wire::decode(&bytes.into()) {
+                    let answer = frame(&wire::encode(&Message::ProbeAck(number)));
+                    deaf.control.write_all(&answer).await.unwrap();
+                }
+            }
+        }
+    });
+    assert_eq!(closed_with(&silent.connection).await, Code::Failed);
+    until(&handle, "two more rounds", |stats| {
+        stats.core.detector.probed >= 4
+    })
+    .await;
+    let stats = handle.stats().await.unwrap().core;
+    assert_eq!(
+        (stats.detector.failed, stats.neighbors.neighbors_down),
+        (1, 1)
+    );
+    answering.abort();
 }
 
 /// Frames that dribble in byte by byte, on a lane of their own, hold up nobody and are still whole.

@@ -14,8 +14,8 @@ use overlay::config::Seed;
 use overlay::input::DialError;
 use overlay::messages::{DEFAULT_MAX_PAYLOAD, PublishError as Refused};
 use vouchsafe::{
-    AddressPreset, Builder, Delivery, From, Handle, Identity, Item, Limits, Node, NodeEvent, Order,
-    PublishError, SpawnError, Stopped, Subscription, Verdict,
+    AddressPreset, Builder, Code, Delivery, Down, From, Handle, Identity, Item, Limits, Node,
+    NodeEvent, Order, PublishError, SpawnError, Stopped, Subscription, Verdict,
 };
 
 /// Far beyond what any step takes on any machine.
@@ -398,17 +398,16 @@ async fn a_rejected_message_costs_the_link_and_an_ignored_one_does_not() {
     let stats = b.stats().await.unwrap().core;
     assert_eq!((stats.messages.ignored, stats.messages.rejected), (1, 0));
     a.publish(&topic, "invalid").await.unwrap();
-    let code = within("the end of the link", async {
+    let why = within("the end of the link", async {
         loop {
             match events.next().await {
-                Some(NodeEvent::NeighborDown { peer, code }) if peer == a.id() => return code,
+                Some(NodeEvent::NeighborDown { peer, why }) if peer == a.id() => return why,
                 Some(_) => {}
                 None => panic!("stopped"),
             }
         }
     });
-    let invalid = overlay::neighbors::Code::Invalid.to_u16();
-    assert_eq!(code.await, u32::from(invalid));
+    assert_eq!(why.await, Down::ByUs(Code::Invalid));
     assert_eq!(b.stats().await.unwrap().core.messages.rejected, 1);
 }
 

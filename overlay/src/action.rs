@@ -2,12 +2,14 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use crypto::{EntryId, MessageId, PeerId};
 
 use crate::input::{DialError, DialId, Lane, LinkId, Token};
 use crate::messages::{Evidence, PublishError, StoredMessage, Topic};
+use crate::neighbors::Down;
 use crate::peers::PeerRow;
 use crate::wire::MessageHeader;
 
@@ -199,8 +201,38 @@ pub enum Event {
     NeighborDown {
         /// Who.
         peer: PeerId,
-        /// The close code, or 0 when the connection was lost.
-        code: u32,
+        /// Why.
+        why: Down,
+    },
+    /// A neighbor is silent and has answered neither probe: it is probed further, and believed dead if it stays silent.
+    Suspected {
+        /// Who.
+        peer: PeerId,
+        /// Since its last frame.
+        silent: Duration,
+    },
+    /// A suspected neighbor has answered no probe: its link is closed. [`Event::NeighborDown`] follows.
+    Failed {
+        /// Who.
+        peer: PeerId,
+        /// Since its last frame.
+        silent: Duration,
+        /// Another neighbor says that it heard from it meanwhile: it is the path between us that is broken, or that neighbor lies.
+        alive_elsewhere: bool,
+    },
+    /// A suspected neighbor is heard again.
+    Recovered {
+        /// Who.
+        peer: PeerId,
+        /// How long nothing had come from it.
+        silent: Duration,
+    },
+    /// The last neighbor is gone.
+    Isolated,
+    /// There is a neighbor again after [`Event::Isolated`].
+    Rejoined {
+        /// How long there was none.
+        after: Duration,
     },
     /// A configured seed or persistent peer could not be reached; it is tried again at `retry_in_ms`.
     SeedFailed {

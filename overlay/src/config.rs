@@ -45,6 +45,8 @@ pub struct Config {
     pub sampling: crate::sampling::Config,
     /// Pools and rotation.
     pub neighbors: crate::neighbors::Config,
+    /// Timers of the failure detector.
+    pub detector: crate::detector::Config,
     /// Eager and lazy links, delays, caps.
     pub broadcast: crate::broadcast::Config,
     /// Memory, caps and budgets of large messages' bodies.
@@ -113,6 +115,7 @@ impl Config {
         if m.inline > MAX_INLINE {
             return wrong("inline", "at most 48 KiB fit a frame with the header");
         }
+        self.detector.validate()?;
         self.conduct.validate()
     }
 }

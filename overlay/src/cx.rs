@@ -167,6 +167,11 @@ impl Outbox {
         let Some(free) = self.free.get_mut(&link) else {
             return false;
         };
+        if lane == Lane::Datagram {
+            // Datagrams never wait, so there is nothing to keep account of: what finds no room is lost on the way, as any may be.
+            self.actions.push_back(Action::Send { link, lane, bytes });
+            return true;
+        }
         let Some(rest) = free[lane as usize].checked_sub(bytes.len() + FRAME_OVERHEAD) else {
             if lane == Lane::Control && !self.stalled.contains(&link) {
                 self.stalled.push(link);

@@ -14,6 +14,7 @@ pub mod collections;
 pub mod conduct;
 pub mod config;
 pub mod cx;
+pub mod detector;
 pub mod input;
 pub mod messages;
 pub mod neighbors;

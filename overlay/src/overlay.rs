@@ -3,7 +3,7 @@
 //! ```text
 //! handle(now, input):  frame -> decode -> exactly one part      (or a fact of the driver -> its part)
 //!                      due timers of every part
-//!                      settle: neighbors --Change--> sampling, broadcast, repair, bodies
+//!                      settle: neighbors --Change--> detector, sampling, broadcast, repair, bodies
 //!                              broadcast, repair --News--> bodies; all three --Arrival--> messages --Accepted--> broadcast, --Hole--> repair
 //! ```
 //! Parts never call each other; what one must know of another it reads through `&` arguments or gets as a fact in `settle`.
@@ -21,7 +21,8 @@ use crate::broadcast::Broadcast;
 use crate::conduct::{Conduct, Judgement};
 use crate::config::{Config, ConfigError};
 use crate::cx::{Cx, Outbox};
-use crate::input::{Command, Input, Lane, LinkId, Now};
+use crate::detector::Detector;
+use crate::input::{Command, Input, Lane, LinkId, Lost, Now};
 use crate::messages::Messages;
 use crate::neighbors::{Code, Neighbors, Phase};
 use crate::peers::{Book, Own};
@@ -86,6 +87,7 @@ struct Parts {
     conduct: Conduct,
     book: Book,
     neighbors: Neighbors,
+    detector: Detector,
     sampling: Sampling,
     broadcast: Broadcast,
     bodies: Bodies,
@@ -155,6 +157,7 @@ impl Overlay {
                 conduct,
                 book,
                 neighbors,
+                detector: Detector::default(),
                 sampling,
                 broadcast,
                 bodies,
@@ -183,6 +186,7 @@ impl Overlay {
         let parts = &self.parts;
         [
             parts.neighbors.next_timeout(),
+            parts.detector.next_timeout(),
             parts.sampling.next_timeout(),
             parts.broadcast.next_timeout(),
             parts.bodies.next_timeout(),
@@ -222,7 +226,7 @@ impl Overlay {
     /// All open links, neighbors first.
     #[must_use]
     pub fn peers(&self, now: Now) -> Vec<PeerInfo> {
-        crate::status::peers(self.parts.neighbors.links(), now)
+        crate::status::peers(self.parts.neighbors.links(), &self.parts.detector, now)
     }
 
     /// How the node is.
@@ -275,6 +279,9 @@ impl Parts {
                 );
             }
             Input::Disconnected { link, reason } => {
+                if reason == Lost::ClosedByPeer(u32::from(Code::Failed.to_u16())) {
+                    self.detector.taken_for_dead(cx);
+                }
                 self.neighbors
                     .on_disconnected(link, &reason, &mut self.book, cx);
                 self.conduct.closed(link, cx);
@@ -323,6 +330,7 @@ impl Parts {
             return;
         };
         let (peer, phase, outbound) = (link.peer, link.phase, link.outbound);
+        let silent = cx.now.mono.saturating_duration_since(link.last_in);
         if phase == Phase::Closing {
             return;
         }
@@ -362,6 +370,7 @@ impl Parts {
             return self.fault(id, &peer, Code::Protocol, cx);
         }
         self.neighbors.touched(id, cx.now.mono);
+        self.detector.on_frame(id, silent, cx);
         if let Err(code) = self.message(id, &peer, lane, message, bytes, cx) {
             self.fault(id, &peer, code, cx);
         }
@@ -380,6 +389,7 @@ impl Parts {
             conduct,
             book,
             neighbors,
+            detector,
             sampling,
             broadcast,
             bodies,
@@ -393,6 +403,14 @@ impl Parts {
             Message::Refuse(refuse) => neighbors.on_refuse(id, refuse, book, cx)?,
             Message::Ping(nonce) => neighbors.on_ping(id, nonce, cx),
             Message::Pong(nonce) => neighbors.on_pong(id, nonce, cx),
+            Message::Probe(number) => detector.on_probe(id, lane, number, cx),
+            Message::ProbeAck(number) => {
+                if let Some(rtt) = detector.on_probe_ack(id, number, cx) {
+                    neighbors.measured(id, rtt);
+                }
+            }
+            Message::Look(look) => detector.on_look(id, look, neighbors.links(), cx),
+            Message::Seen(number) => detector.on_seen(id, number, cx),
             Message::NeighborRequest => neighbors.on_neighbor_request(id, book, cx),
             Message::NeighborReply(refused) => {
                 neighbors.on_neighbor_reply(id, refused, book, cx)?
@@ -452,6 +470,10 @@ impl Parts {
     fn timeouts(&mut self, cx: &mut Cx<'_>) {
         self.neighbors
             .on_timeout(self.sampling.view(), &mut self.book, cx);
+        self.detector.on_timeout(self.neighbors.links(), cx);
+        for failed in self.detector.take_failed() {
+            self.neighbors.failed(failed, &mut self.book, cx);
+        }
         let own = self.neighbors.own().record();
         self.sampling
             .on_timeout(own, &mut self.book, self.neighbors.links(), cx);

@@ -41,12 +41,16 @@ pub enum Rule {
     AskMissing,
     /// Who announces what it does not deliver is asked last, and supplies nobody. Without it: announcements are believed for ever.
     KeptPromises,
+    /// Who hears nothing from a neighbor asks others to probe it before it is given up. Without it: its own path decides.
+    IndirectProbes,
+    /// Who runs late listens before it judges, and has more patience for a while. Without it: it judges by what it has not read yet.
+    LocalHealth,
 }
 
 #[cfg(feature = "sim")]
 impl Rule {
     /// All rules, in the order of the documentation.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::PrefixRank,
         Self::OwnDial,
         Self::OwnExchanges,
@@ -61,6 +65,8 @@ impl Rule {
         Self::Healing,
         Self::AskMissing,
         Self::KeptPromises,
+        Self::IndirectProbes,
+        Self::LocalHealth,
     ];
 }
 

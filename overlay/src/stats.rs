@@ -25,6 +25,8 @@ pub struct Stats {
     pub sampling: crate::sampling::Counters,
     /// Links, admissions, evictions.
     pub neighbors: crate::neighbors::Counters,
+    /// Probes, suspicions, verdicts.
+    pub detector: crate::detector::Counters,
     /// Copies, announcements, grafts, prunes.
     pub broadcast: crate::broadcast::Counters,
     /// Bodies of large messages: chunks, subscriptions, what was given up.
@@ -46,6 +48,8 @@ impl Stats {
             .each(|name, value| each("sampling", name, value));
         self.neighbors
             .each(|name, value| each("neighbors", name, value));
+        self.detector
+            .each(|name, value| each("detector", name, value));
         self.broadcast
             .each(|name, value| each("broadcast", name, value));
         self.bodies.each(|name, value| each("bodies", name, value));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crypto::PeerId;
 
 use crate::config::Config;
+use crate::detector::Detector;
 use crate::input::{LinkId, Now};
 use crate::messages::Messages;
 use crate::neighbors::{Links, Neighbors};
@@ -27,6 +28,10 @@ pub struct PeerInfo {
     pub neighbor: bool,
     /// How long the connection has been up.
     pub age: Duration,
+    /// How long nothing has come from it.
+    pub silent: Duration,
+    /// A neighbor that has answered neither of two probes: it is given up unless it is heard soon.
+    pub suspected: bool,
     /// Smoothed round trip.
     pub rtt: Duration,
     /// Its clock minus ours at the greeting, milliseconds.
@@ -36,7 +41,7 @@ pub struct PeerInfo {
 }
 
 /// All open links, neighbors first.
-pub(crate) fn peers(links: &Links, now: Now) -> Vec<PeerInfo> {
+pub(crate) fn peers(links: &Links, detector: &Detector, now: Now) -> Vec<PeerInfo> {
     let mut peers: Vec<PeerInfo> = links
         .iter()
         .filter(|(_, link)| link.is_open())
@@ -47,6 +52,8 @@ pub(crate) fn peers(links: &Links, now: Now) -> Vec<PeerInfo> {
             outbound: link.outbound,
             neighbor: link.is_neighbor(),
             age: now.mono.saturating_duration_since(link.since),
+            silent: now.mono.saturating_duration_since(link.last_in),
+            suspected: detector.standing(id).suspected,
             rtt: link.rtt,
             clock_offset_ms: link.clock_offset_ms,
             first_deliveries: link.usefulness,

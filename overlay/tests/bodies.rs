@@ -219,7 +219,8 @@ fn who_comes_late_gets_bodies_of_every_size() {
     world.run(60 * SECOND);
     assert_delivered(&world, &sent);
     let stats = world.nodes[6].core.as_ref().expect("alive").stats();
-    assert_eq!(stats.repair.received, 7);
+    // The second of two that were compared with may have been asked before the first had answered.
+    assert!((7..=14).contains(&stats.repair.received));
     assert_eq!(stats.bodies.completed, 3);
     assert!(sum(&world, |it| it.bodies.loads) >= 3, "from the store");
 }

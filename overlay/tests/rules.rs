@@ -101,6 +101,7 @@ fn guards() -> Vec<Guard> {
     let mut all = fair();
     all.extend(harmless());
     all.extend(whole());
+    all.extend(alive());
     all
 }
 
@@ -142,6 +143,51 @@ fn whole() -> Vec<Guard> {
             messages(Adversary::Bait),
             "p99_ms",
             [1500.0, 2000.0],
+        ),
+    ]
+}
+
+/// 40 nodes with one path in ten broken for a while, again and again, and others each time.
+fn broken_paths() -> Scenario {
+    let mut events = Vec::new();
+    for turn in 0..6 {
+        let at_s = 20.0 + 20.0 * f64::from(turn);
+        events.push(event(at_s, Happening::Outage { share: 0.1 }));
+        events.push(event(at_s + 3.3, Happening::Heal));
+    }
+    Scenario {
+        nodes: 40,
+        duration_s: 140.0,
+        events,
+        ..world()
+    }
+}
+
+/// Rules for neighbors that are given up if they are dead, and not else.
+fn alive() -> Vec<Guard> {
+    let slow = Happening::Slow {
+        fraction: 0.3,
+        for_s: 100.0,
+        by_s: 1.0,
+    };
+    vec![
+        most(
+            Rule::IndirectProbes,
+            "mistakes",
+            broken_paths(),
+            "false_failed",
+            [3.0, 20.0],
+        ),
+        most(
+            Rule::LocalHealth,
+            "mistakes",
+            Scenario {
+                duration_s: 140.0,
+                events: vec![event(30.0, slow)],
+                ..world()
+            },
+            "false_suspected_by_faulty",
+            [3.0, 60.0],
         ),
     ]
 }
@@ -318,6 +364,8 @@ each! {
     healing: Healing,
     ask_missing: AskMissing,
     kept_promises: KeptPromises,
+    indirect_probes: IndirectProbes,
+    local_health: LocalHealth,
 }
 
 #[test]

@@ -196,7 +196,8 @@ fn of_two_nodes_with_one_key_the_one_that_meets_the_others_record_stops_publishi
     for index in 0..6 {
         assert_eq!(clones(&world, index), 0, "node {index}");
     }
-    let copy = world.add_with_key_of(3, &[0], |_| {});
+    // Whoever the first node has dialled takes the copy for a second connection of it, and lets it in not at all.
+    let copy = world.add_with_key_of(3, &[0, 1, 2, 4, 5], |_| {});
     world.run(120 * SECOND);
     assert_eq!(clones(&world, 3), 1, "told, and once");
     world.publish(3, 1, "refused");

@@ -189,7 +189,20 @@ impl Ports {
                 addr,
                 outbound,
             },
-            Event::NeighborDown { peer, code } => NodeEvent::NeighborDown { peer, code },
+            Event::NeighborDown { peer, why } => NodeEvent::NeighborDown { peer, why },
+            Event::Suspected { peer, silent } => NodeEvent::Suspected { peer, silent },
+            Event::Failed {
+                peer,
+                silent,
+                alive_elsewhere,
+            } => NodeEvent::Failed {
+                peer,
+                silent,
+                alive_elsewhere,
+            },
+            Event::Recovered { peer, silent } => NodeEvent::Recovered { peer, silent },
+            Event::Isolated => NodeEvent::Isolated,
+            Event::Rejoined { after } => NodeEvent::Rejoined { after },
             Event::SeedFailed {
                 peer,
                 target,

@@ -7,7 +7,7 @@ use super::Wrong;
 use super::description::Description;
 
 /// In the order of the table of results.
-const BUILT_IN: [(&str, &str); 17] = [
+const BUILT_IN: [(&str, &str); 20] = [
     ("uniformity", include_str!("scenarios/uniformity.toml")),
     ("skewed", include_str!("scenarios/skewed.toml")),
     ("nat", include_str!("scenarios/nat.toml")),
@@ -25,6 +25,9 @@ const BUILT_IN: [(&str, &str); 17] = [
         include_str!("scenarios/size-estimate.toml"),
     ),
     ("flash-join", include_str!("scenarios/flash-join.toml")),
+    ("detect", include_str!("scenarios/detect.toml")),
+    ("mistakes", include_str!("scenarios/mistakes.toml")),
+    ("idle", include_str!("scenarios/idle.toml")),
     (
         "dissemination",
         include_str!("scenarios/dissemination.toml"),
@@ -112,6 +115,9 @@ mod tests {
                 "crash",
                 "size-estimate",
                 "flash-join",
+                "detect",
+                "mistakes",
+                "idle",
                 "dissemination",
                 "dissemination-large",
                 "dissemination-lan"

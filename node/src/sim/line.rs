@@ -99,7 +99,7 @@ mod tests {
              \"params\":{{\"addresses\":\"local\",\"adversary\":\"flood\",\"archive\":0,\"attack_at_s\":0.0,\
              \"author_count\":200,\"authors\":\"warm\",\
              \"bars\":[{{\"above_byzantine\":0.02,\"least\":null,\"metric\":\"share\",\"most\":null}}],\
-             \"byzantine\":0.3,\"contacts\":8,\"delay_ms\":[5.0,110.0],\"delays\":\"map\",\"duplicate\":0.0,\"duration_s\":3600.0,\
+             \"burst_every_s\":9.5,\"burst_loss\":0.0,\"burst_s\":0.5,\"byzantine\":0.3,\"contacts\":8,\"delay_ms\":[5.0,110.0],\"delays\":\"map\",\"duplicate\":0.0,\"duration_s\":3600.0,\
              \"events\":[],\"exchanges_per_reset\":0,\"force\":10.0,\"heard\":0,\"hostile_addresses\":\"as-honest\",\"inbound\":0,\"inline\":0,\
              \"jitter\":0.1,\"join_s\":10.0,\"joins_per_s\":0.0,\"list\":0,\"list_young\":0,\"loss\":0.0,\
              \"measure_every_s\":60.0,\"nodes\":100,\"outbound\":0,\"payload\":0,\"period_s\":0.0,\

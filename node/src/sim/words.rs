@@ -1,8 +1,10 @@
 //! What each figure means, in words.
 
+mod liveness;
 mod spread;
 
 use super::numbers;
+use liveness::LIVENESS;
 use spread::SPREAD;
 
 /// How a figure is written.
@@ -326,9 +328,9 @@ const KNOWN: [Entry; 47] = [
     ),
 ];
 
-/// All of them; those of messages come first, where there are any.
+/// All of them; those of messages and of liveness come first, where there are any.
 fn known() -> impl Iterator<Item = &'static Entry> {
-    SPREAD.iter().chain(&KNOWN)
+    SPREAD.iter().chain(&LIVENESS).chain(&KNOWN)
 }
 
 /// The words for a figure. One without an entry is called by its own name.

@@ -229,6 +229,28 @@ impl Inbox {
         }
     }
 
+    /// Queues a datagram, or drops it where the link's share is full: nobody waits for a datagram.
+    pub(crate) fn datagram(&self, link: LinkId, frame: Bytes) {
+        let class = class_of(Lane::Datagram);
+        let mut state = self.lock();
+        let State { links, rounds, .. } = &mut *state;
+        let Some(queues) = links.get_mut(&link) else {
+            return;
+        };
+        let queue = &mut queues.queues[class];
+        if queue.bytes >= SHARE[class] {
+            Counters::hit(&self.counters.datagrams_dropped);
+            return;
+        }
+        queue.bytes += frame.len() + FRAME_COST;
+        queue.frames.push_back((Lane::Datagram, frame));
+        if !std::mem::replace(&mut queue.queued, true) {
+            rounds[class].push_back(link);
+        }
+        drop(state);
+        self.wake.notify_one();
+    }
+
     fn is_full(&self, link: LinkId, class: usize) -> bool {
         let state = self.lock();
         let queues = state.links.get(&link);

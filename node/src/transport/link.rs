@@ -93,7 +93,7 @@ impl Link {
     pub(crate) fn send(&self, lane: Lane, frame: Bytes) -> bool {
         let Some(slot) = lane_number(lane).map(|number| &self.lanes[usize::from(number) - 1])
         else {
-            return false; // no datagrams in this version
+            return self.send_datagram(frame);
         };
         let queue = slot.get_or_init(|| {
             let queue = Arc::new(LaneQueue::new(lane));
@@ -108,6 +108,19 @@ impl Link {
             queue
         });
         queue.push(frame)
+    }
+
+    /// Sends a datagram now, or never. A peer that takes none, or a path too narrow, gets it as a control frame.
+    fn send_datagram(&self, frame: Bytes) -> bool {
+        let fits = |most: usize| most >= frame.len();
+        if !self.connection.max_datagram_size().is_some_and(fits) {
+            return self.send(Lane::Control, frame);
+        }
+        if let Some(upload) = &self.shared.upload {
+            upload.charge(frame.len());
+        }
+        // It can only fail because the connection is gone, of which the core will hear.
+        self.connection.send_datagram(frame).is_ok()
     }
 
     /// How much room a lane has, to be told to the core.
@@ -182,6 +195,12 @@ impl Supervisor {
                     self.connection.close(VarInt::from_u32(code), b"");
                     break Lost::ClosedByUs;
                 }
+                datagram = self.connection.read_datagram() => if let Ok(frame) = datagram {
+                    if let Some(download) = &self.shared.download {
+                        download.charge(frame.len());
+                    }
+                    self.shared.inbox.datagram(self.id, frame);
+                },
                 stream = self.connection.accept_uni() => if let Ok(stream) = stream {
                     let reader = Reader {
                         id: self.id,

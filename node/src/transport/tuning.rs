@@ -17,10 +17,11 @@ use tokio::time::Instant;
 
 /// A handshake that takes longer is given up: quinn itself has no handshake timer.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// A connection on which nothing arrives for so long is dead.
+/// A connection on which nothing arrives for so long is dead. Nothing is sent to keep it alive: visits are short, and neighbors that have
+/// nothing to say probe each other every few seconds, which keeps a NAT's mapping alive too.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
-/// The dialler keeps the connection (and its NAT's mapping) alive: two tries within the idle timeout.
-const KEEP_ALIVE: Duration = Duration::from_secs(7);
+/// Datagrams that wait to be sent, or read, bytes: a few hundred probes. A full buffer drops the oldest.
+const DATAGRAMS: usize = 16 * 1024;
 /// One long-lived stream per lane, and one too many, so that a peer which opens it is caught instead of left waiting.
 const UNI_STREAMS: u32 = 5;
 /// A lane that nobody reads holds this much at the receiver; also the limit of what one lane has under way. quinn cannot widen
@@ -64,9 +65,7 @@ pub(crate) fn client_config(
 ) -> Result<ClientConfig, TuningError> {
     let tls = certs::client_config(identity, network)?;
     let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls)?));
-    let mut transport = transport_config(preset);
-    transport.keep_alive_interval(Some(KEEP_ALIVE));
-    config.transport_config(Arc::new(transport));
+    config.transport_config(Arc::new(transport_config(preset)));
     Ok(config)
 }
 
@@ -100,7 +99,8 @@ fn transport_config(preset: AddressPreset) -> TransportConfig {
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
         .receive_window(VarInt::from_u32(FIRST_WINDOW))
         .send_window(SEND_WINDOW)
-        .datagram_receive_buffer_size(None)
+        .datagram_receive_buffer_size(Some(DATAGRAMS))
+        .datagram_send_buffer_size(DATAGRAMS)
         .max_idle_timeout(IDLE_TIMEOUT.try_into().ok())
         .mtu_discovery_config(None)
         .allow_spin(false);

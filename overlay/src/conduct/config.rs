@@ -21,7 +21,8 @@ pub struct Rate {
 pub struct Config {
     /// Who may publish. Default: everyone.
     pub authors: AuthorPolicy,
-    /// Pings and pongs, frames. Default 32, then 8/s: probes are seconds apart.
+    /// Pings, probes, looks and their answers, frames. Default 32, then 8/s: probes are seconds apart, and a node whose neighbors die all
+    /// at once asks each of the living for a few looks.
     pub liveness: Rate,
     /// Requests to become neighbors and their answers, frames. Default 8, then 1/s: one a link is the rule.
     pub neighbor: Rate,

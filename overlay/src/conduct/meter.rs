@@ -24,7 +24,7 @@ impl Class {
     pub(super) const fn of(tag: u8) -> Option<Self> {
         Some(match tag {
             tag::HELLO | tag::ACCEPT | tag::REFUSE => Self::Greeting,
-            tag::PING | tag::PONG => Self::Liveness,
+            tag::PING | tag::PONG | tag::PROBE..=tag::SEEN => Self::Liveness,
             tag::NEIGHBOR_REQUEST | tag::NEIGHBOR_REPLY => Self::Neighbor,
             tag::EXCHANGE_REQUEST | tag::EXCHANGE_REPLY => Self::Exchange,
             tag::ANNOUNCE | tag::HAVE | tag::PART => Self::Announce,

@@ -1,5 +1,7 @@
 //! The machine-readable reasons for refusing or closing: application error codes on the wire.
 
+use crate::input::Lost;
+
 macro_rules! codes {
     ($($(#[$meta:meta])* $name:ident = $value:literal, $text:literal;)*) => {
         /// Why a link is refused or closed. The number travels; unknown numbers are [`Code::Unknown`].
@@ -61,4 +63,56 @@ codes! {
     Leaving = 18, "the peer is shutting down";
     /// It passed on a message that the application rejects.
     Invalid = 19, "the peer passed on a message that is not valid";
+    /// It answered none of our probes: taken for dead.
+    Failed = 20, "the peer answered no probe";
+}
+
+/// Why a neighbor is one no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Down {
+    /// The peer closed the link.
+    ByPeer(Code),
+    /// We closed it.
+    ByUs(Code),
+    /// Nothing arrived for the transport's idle timeout.
+    TimedOut,
+    /// The peer restarted and no longer knows the connection.
+    Reset,
+    /// The transport failed in another way.
+    Transport,
+}
+
+impl Down {
+    /// What the driver saw. A link that it closed without being asked to was closed by the node's end.
+    pub(super) fn of(lost: &Lost) -> Self {
+        match lost {
+            Lost::ClosedByPeer(code) => {
+                Self::ByPeer(Code::from_u16(u16::try_from(*code).unwrap_or(u16::MAX)))
+            }
+            Lost::ClosedByUs => Self::ByUs(Code::Leaving),
+            Lost::TimedOut => Self::TimedOut,
+            Lost::Reset => Self::Reset,
+            Lost::Transport => Self::Transport,
+        }
+    }
+
+    /// The close code, where somebody closed the link.
+    #[must_use]
+    pub const fn code(self) -> Option<Code> {
+        match self {
+            Self::ByPeer(code) | Self::ByUs(code) => Some(code),
+            Self::TimedOut | Self::Reset | Self::Transport => None,
+        }
+    }
+
+    /// One sentence for people.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::ByPeer(code) | Self::ByUs(code) => code.text(),
+            Self::TimedOut => "nothing arrived for the idle timeout",
+            Self::Reset => "the peer has restarted",
+            Self::Transport => "the connection broke",
+        }
+    }
 }

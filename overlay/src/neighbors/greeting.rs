@@ -233,7 +233,7 @@ impl Neighbors {
             // The peer may have restarted, or someone may hold a copy of its key: the older connection stays if it lives.
             let alive_to = link.last_in + cx.config.neighbors.ping_timeout;
             if link.is_open() && alive_to < cx.now.mono {
-                self.ping(older, true, cx);
+                self.ping(older, cx);
             }
             return Err((Code::Duplicate, 3));
         }

@@ -13,6 +13,7 @@ mod dials;
 mod greeting;
 mod idle;
 mod links;
+mod pings;
 mod upkeep;
 
 #[cfg(test)]
@@ -25,14 +26,14 @@ use std::time::{Duration, Instant};
 use crypto::{PeerId, Verified};
 use rand::RngExt as _;
 
-pub use code::Code;
+pub use code::{Code, Down};
 pub use links::{Link, Links, Phase};
 
 use crate::action::Event;
 use crate::cx::Cx;
 use crate::input::{DialError, DialId, LinkId, Lost};
 use crate::peers::{Book, DialPurpose, Own};
-use crate::wire::{Message, PeerRecord, Purpose};
+use crate::wire::{PeerRecord, Purpose};
 
 crate::stats::counters! {
     /// Links, admissions, evictions.
@@ -96,8 +97,6 @@ pub struct Config {
     pub rotation: (Duration, Duration),
     /// How long a peer has to answer a ping that checks whether an older connection of it still lives.
     pub ping_timeout: Duration,
-    /// How often neighbors are pinged for their round trip.
-    pub ping_period: Duration,
     /// Distinct outbound groups whose clocks must be known before our own is judged against their median.
     pub clock_quorum: usize,
     /// How far our clock may be from that median.
@@ -116,7 +115,6 @@ impl Default for Config {
             visit_idle: Duration::from_secs(3),
             rotation: (Duration::from_secs(600), Duration::from_secs(900)),
             ping_timeout: Duration::from_secs(2),
-            ping_period: Duration::from_secs(60),
             clock_quorum: 5,
             clock_tolerance: Duration::from_secs(30),
             observed_quorum: 3,
@@ -176,15 +174,6 @@ pub enum Change {
     },
 }
 
-/// A ping that is under way.
-#[derive(Clone, Copy, Debug)]
-struct Ping {
-    nonce: u64,
-    sent: Instant,
-    /// Close the link if the answer does not come within the timeout.
-    vital: bool,
-}
-
 /// The part: the greeting of every connection and the upkeep of both pools.
 #[derive(Debug)]
 pub struct Neighbors {
@@ -195,9 +184,8 @@ pub struct Neighbors {
     /// Links on which we asked to become neighbors, and until when the answer may take.
     requests: BTreeMap<LinkId, Instant>,
     /// Links on which the answer is overdue: it is not waited for any more, but may come.
-    /// Links on which the answer is overdue: it is not waited for any more, but may come.
     overdue: BTreeSet<LinkId>,
-    pings: BTreeMap<LinkId, Ping>,
+    pings: pings::Pings,
     clock: clock::ClockWatch,
     upkeep: upkeep::Upkeep,
     /// Secret that decides which groups are protected from eviction.
@@ -218,7 +206,7 @@ impl Neighbors {
             greetings: BTreeMap::new(),
             requests: BTreeMap::new(),
             overdue: BTreeSet::new(),
-            pings: BTreeMap::new(),
+            pings: pings::Pings::default(),
             clock: clock::ClockWatch::default(),
             upkeep: upkeep::Upkeep::new(anchors, cx),
             eviction_key: cx.rng.random(),
@@ -280,6 +268,21 @@ impl Neighbors {
         }
     }
 
+    /// A round trip over a link was measured.
+    pub fn measured(&mut self, link: LinkId, rtt: Duration) {
+        // RFC 6298 smoothing: 7/8 of the old value.
+        self.links
+            .update(link, |link| link.rtt = (link.rtt * 7 + rtt) / 8);
+    }
+
+    /// A neighbor is dead, as far as can be told. It is not asked to be one again for a while, but welcome when it calls.
+    pub fn failed(&mut self, link: LinkId, book: &mut Book, cx: &mut Cx<'_>) {
+        if let Some(peer) = self.links.get(link).map(|link| link.peer) {
+            self.upkeep.avoid_for(peer, Duration::ZERO, cx.now.mono);
+        }
+        self.close(link, Code::Failed, book, cx);
+    }
+
     /// Credits a link with first deliveries of new messages.
     pub fn credit(&mut self, link: LinkId, first_deliveries: u32) {
         self.links.update(link, |link| {
@@ -302,12 +305,12 @@ impl Neighbors {
             };
             self.greeting_failed(greeting, code, book, cx);
         }
-        self.drop_link(id, lost_code(reason), cx);
+        self.drop_link(id, Down::of(reason), cx);
         self.links.remove(id);
     }
 
     /// Marks a link as closing: it carries nothing more, and what was on it is reported.
-    fn drop_link(&mut self, id: LinkId, code: u32, cx: &mut Cx<'_>) {
+    fn drop_link(&mut self, id: LinkId, why: Down, cx: &mut Cx<'_>) {
         let Some(link) = self.links.get(id) else {
             return;
         };
@@ -315,7 +318,7 @@ impl Neighbors {
         self.links.update(id, |link| link.phase = Phase::Closing);
         self.upkeep.idle.remove(id);
         if was_neighbor {
-            self.neighbor_down(id, peer, code, cx);
+            self.neighbor_down(id, peer, why, cx);
         }
         if was_open {
             self.changes.push(Change::Closed { link: id, peer });
@@ -337,7 +340,7 @@ impl Neighbors {
         if let Some(greeting) = self.greetings.remove(&id) {
             self.greeting_failed(greeting, Err(code), book, cx);
         }
-        self.drop_link(id, u32::from(code.to_u16()), cx);
+        self.drop_link(id, Down::ByUs(code), cx);
         cx.close(id, code);
     }
 
@@ -377,48 +380,11 @@ impl Neighbors {
         });
     }
 
-    fn neighbor_down(&mut self, id: LinkId, peer: PeerId, code: u32, cx: &mut Cx<'_>) {
+    fn neighbor_down(&mut self, id: LinkId, peer: PeerId, why: Down, cx: &mut Cx<'_>) {
         cx.stats.neighbors.neighbors_down += 1;
         self.upkeep.wake(cx);
         self.changes.push(Change::NeighborDown { link: id, peer });
-        cx.emit(Event::NeighborDown { peer, code });
-    }
-
-    /// The other end asks whether we are there.
-    pub fn on_ping(&mut self, link: LinkId, nonce: u64, cx: &mut Cx<'_>) {
-        cx.send(link, crate::input::Lane::Control, &Message::Pong(nonce));
-    }
-
-    /// The answer to a ping of ours; an unasked one is ignored.
-    pub fn on_pong(&mut self, id: LinkId, nonce: u64, cx: &mut Cx<'_>) {
-        let Some(ping) = self.pings.get(&id).filter(|ping| ping.nonce == nonce) else {
-            return;
-        };
-        let measured = cx.now.mono.saturating_duration_since(ping.sent);
-        self.pings.remove(&id);
-        // RFC 6298 smoothing: 7/8 of the old value.
-        self.links
-            .update(id, |link| link.rtt = (link.rtt * 7 + measured) / 8);
-    }
-
-    fn ping(&mut self, id: LinkId, vital: bool, cx: &mut Cx<'_>) {
-        if let Some(ping) = self.pings.get_mut(&id) {
-            ping.vital |= vital;
-            return;
-        }
-        let nonce = cx.rng.random();
-        if cx.send(id, crate::input::Lane::Control, &Message::Ping(nonce)) {
-            self.pings.insert(
-                id,
-                Ping {
-                    nonce,
-                    sent: cx.now.mono,
-                    vital,
-                },
-            );
-            self.upkeep
-                .wake_at(cx.now.mono + cx.config.neighbors.ping_timeout);
-        }
+        cx.emit(Event::NeighborDown { peer, why });
     }
 
     #[cfg(test)]
@@ -426,12 +392,5 @@ impl Neighbors {
         self.links.check();
         let open = self.links.iter().filter(|(_, link)| link.is_open());
         assert!(self.upkeep.idle.len() <= open.count());
-    }
-}
-
-fn lost_code(reason: &Lost) -> u32 {
-    match reason {
-        Lost::ClosedByPeer(code) => *code,
-        Lost::ClosedByUs | Lost::TimedOut | Lost::Reset | Lost::Transport => 0,
     }
 }

@@ -11,7 +11,7 @@ use crate::input::Lane;
 use crate::restored::Restored;
 use crate::sampling::Sampling;
 use crate::testing::{Bench, identity, peer};
-use crate::wire::{self, Accept, Hello, Refuse, RetryAfter, VERSION, WireAddr};
+use crate::wire::{self, Accept, Hello, Message, Refuse, RetryAfter, VERSION, WireAddr};
 
 /// Frames by link.
 type Sent = Vec<(u64, Message)>;
@@ -781,14 +781,15 @@ fn a_clock_far_off_five_groups_is_told_once_and_never_adjusted() {
 fn a_ping_measures_and_an_unasked_pong_changes_nothing() {
     let mut me = side(1, |_| {});
     greet(&mut me, 1, 2, addr(127, 0, 2, 2), Purpose::Neighbor);
+    me.tick(Duration::from_secs(10));
     me.out();
-    me.tick(Duration::from_secs(2));
+    greet(&mut me, 2, 2, addr(127, 0, 2, 2), Purpose::Neighbor);
     let (sent, _) = me.out();
     let Some(nonce) = sent.iter().find_map(|(_, message)| match message {
         Message::Ping(nonce) => Some(*nonce),
         _ => None,
     }) else {
-        panic!("pinged soon after it became a neighbor: {sent:?}");
+        panic!("the older connection is asked when the peer comes again: {sent:?}");
     };
     let before = me.neighbors.links().get(LinkId(1)).map(|link| link.rtt);
     me.receive(1, &Message::Pong(nonce ^ 1)).expect("ignored");

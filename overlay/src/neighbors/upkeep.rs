@@ -11,7 +11,7 @@ use rand::seq::SliceRandom as _;
 use super::configured::{self, Configured};
 use super::idle::Idle;
 use super::{Code, Link, Neighbors};
-use crate::action::Target;
+use crate::action::{Event, Target};
 use crate::config::Config;
 use crate::cx::Cx;
 use crate::input::{Lane, LinkId};
@@ -61,9 +61,10 @@ pub(super) struct Upkeep {
     next_renewal: Instant,
     next_heal: Instant,
     next_anchors: Instant,
-    next_ping: Instant,
     pub(super) idle: Idle,
     was_alone: bool,
+    /// When the last neighbor was lost, once there had been any.
+    isolated: Option<Instant>,
 }
 
 impl Upkeep {
@@ -79,9 +80,9 @@ impl Upkeep {
             next_renewal: now,
             next_heal: now + HEAL_ALONE,
             next_anchors: now + ANCHOR_SOON,
-            next_ping: now + cx.config.neighbors.ping_period,
             idle: Idle::default(),
             was_alone: false,
+            isolated: None,
         }
     }
 
@@ -101,9 +102,11 @@ impl Upkeep {
     }
 
     pub(super) fn note_neighbor(&mut self, cx: &Cx<'_>) {
-        self.next_ping = self.next_ping.min(cx.now.mono + Duration::from_secs(2));
         self.next_anchors = self.next_anchors.min(cx.now.mono + ANCHOR_SOON);
-        self.wake_at(self.next_ping);
+        self.wake_at(self.next_anchors);
+        if self.isolated.is_some() {
+            self.wake(cx);
+        }
     }
 
     /// The peer does not want to be our neighbor now.
@@ -145,12 +148,7 @@ impl Neighbors {
         self.expire_pings(book, cx);
         if !self.leaving {
             self.advertise_observed(cx);
-            let alone = self.links.neighbors().next().is_none();
-            if alone && !self.upkeep.was_alone {
-                cx.stats.neighbors.alone += 1;
-                self.upkeep.next_heal = self.upkeep.next_heal.min(now + HEAL_ALONE);
-            }
-            self.upkeep.was_alone = alone;
+            let alone = self.note_alone(cx);
             self.dial_configured(alone, book, cx);
             self.dial_anchors(book, cx);
             self.fill_outbound(view, book, cx);
@@ -158,9 +156,28 @@ impl Neighbors {
             self.renew(view, book, cx);
             self.rotate(view, book, cx);
             self.choose_anchors(book, cx);
-            self.ping_neighbors(cx);
         }
         self.schedule();
+    }
+
+    /// Notes whether there is any neighbor, and tells when that changes.
+    fn note_alone(&mut self, cx: &mut Cx<'_>) -> bool {
+        let now = cx.now.mono;
+        let alone = self.links.neighbors().next().is_none();
+        if alone && !self.upkeep.was_alone {
+            cx.stats.neighbors.alone += 1;
+            self.upkeep.next_heal = self.upkeep.next_heal.min(now + HEAL_ALONE);
+            if cx.stats.neighbors.neighbors_up > 0 {
+                self.upkeep.isolated = Some(now);
+                cx.emit(Event::Isolated);
+            }
+        }
+        if !alone && let Some(since) = self.upkeep.isolated.take() {
+            let after = now.saturating_duration_since(since);
+            cx.emit(Event::Rejoined { after });
+        }
+        self.upkeep.was_alone = alone;
+        alone
     }
 
     /// Sets the next look at everything whose deadline is known.
@@ -169,7 +186,6 @@ impl Neighbors {
             self.upkeep.next_rotation,
             self.upkeep.next_heal,
             self.upkeep.next_anchors,
-            self.upkeep.next_ping,
         ];
         if let Some(earliest) = deadlines.into_iter().min() {
             self.upkeep.wake_at(earliest);
@@ -440,38 +456,6 @@ impl Neighbors {
         if !anchors.is_empty() && anchors != self.upkeep.last_anchors {
             self.upkeep.last_anchors.clone_from(&anchors);
             book.set_anchors(anchors, cx);
-        }
-    }
-
-    fn ping_neighbors(&mut self, cx: &mut Cx<'_>) {
-        if cx.now.mono < self.upkeep.next_ping {
-            return;
-        }
-        self.upkeep.next_ping = cx.now.mono
-            + cx.config
-                .neighbors
-                .ping_period
-                .mul_f64(cx.rng.random_range(0.75..1.25));
-        let ids: Vec<LinkId> = self.links.neighbors().map(|(id, _)| id).collect();
-        for id in ids {
-            self.ping(id, false, cx);
-        }
-    }
-
-    fn expire_pings(&mut self, book: &mut Book, cx: &mut Cx<'_>) {
-        let (now, timeout) = (cx.now.mono, cx.config.neighbors.ping_timeout);
-        let late: Vec<(LinkId, bool)> = self
-            .pings
-            .iter()
-            .filter(|(_, ping)| ping.sent + timeout <= now)
-            .map(|(id, ping)| (*id, ping.vital))
-            .collect();
-        for (id, vital) in late {
-            self.pings.remove(&id);
-            if vital {
-                cx.stats.neighbors.ping_timeouts += 1;
-                self.close(id, Code::Timeout, book, cx);
-            }
         }
     }
 }

@@ -18,6 +18,7 @@ impl Parts {
     pub(super) fn settle(&mut self, cx: &mut Cx<'_>) {
         for change in self.neighbors.take_changes() {
             let (own, links) = (self.neighbors.own().record(), self.neighbors.links());
+            self.detector.on_change(&change, links, cx);
             self.sampling
                 .on_change(&change, own, &mut self.book, links, cx);
             self.broadcast.on_change(&change, links, cx);

@@ -11,6 +11,7 @@ pub mod classic;
 mod crowd;
 #[cfg(test)]
 mod forgery;
+mod happening;
 mod invariants;
 pub mod measure;
 pub mod outcome;

@@ -396,6 +396,22 @@ impl<'a> Run<'a> {
                     self.world.stall(index, Duration::from_secs_f64(for_s));
                 }
             }
+            Happening::Slow {
+                fraction,
+                for_s,
+                by_s,
+            } => {
+                for index in self.draw(fraction) {
+                    let [span, by] = [for_s, by_s].map(Duration::from_secs_f64);
+                    self.world.slow(index, span, by);
+                }
+            }
+            Happening::Lossy { fraction, loss } => {
+                for index in self.draw(fraction) {
+                    self.world.lose(index, loss);
+                }
+            }
+            Happening::Outage { share } => self.world.split_pairs(share),
             Happening::Partition { groups, one_way } => {
                 let mut group = Vec::with_capacity(self.world.len());
                 for _ in 0..self.world.len() {

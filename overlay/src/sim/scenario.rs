@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use super::bar::Bar;
+pub use super::happening::{Event, Happening};
 use super::spread::load;
 pub use super::spread::load::Authors;
 use crate::rules::{self, Rule};
@@ -49,6 +50,12 @@ pub struct Scenario {
     pub jitter: f64,
     /// Probability that a packet is lost, 0 to 0.5. On a stream it costs a retransmission.
     pub loss: f64,
+    /// Probability that a packet is lost while a burst of losses lasts, 0 to 1. Each direction of each path has its own bursts.
+    pub burst_loss: f64,
+    /// Mean length of a burst, seconds.
+    pub burst_s: f64,
+    /// Mean time from the end of a burst to the next, seconds.
+    pub burst_every_s: f64,
     /// Probability that a datagram arrives twice, 0 to 0.5.
     pub duplicate: f64,
     /// Probability that a datagram is held back behind later ones, 0 to 0.5.
@@ -211,6 +218,9 @@ pub enum Adversary {
     Bait,
     /// Ask everybody for everything and serve nobody.
     Leech,
+    /// Lie about who is alive: vouch for everybody who is looked for, ask for looks at the living, close links to them as if they were
+    /// dead, and repeat answers that nobody asked for.
+    Accuse,
 }
 
 /// What honest nodes are. All but the first are there for comparison only: they have a view and nothing else, no links and no messages.
@@ -228,59 +238,6 @@ pub enum Player {
     Swapper,
     /// Ranked slots (BASALT, Auvolat et al. 2023), 50 by default, that believe whole lists, and the first two callers of a round.
     NaiveCap,
-}
-
-/// Something that happens at one moment.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Event {
-    /// When, simulated seconds.
-    pub at_s: f64,
-    /// What, as in `what.crash.fraction = 0.8` or `what = "restart"`.
-    pub what: Happening,
-}
-
-/// What can happen to a world.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Happening {
-    /// A fraction of the honest nodes dies at once, without a word.
-    Crash {
-        /// 0 to 1.
-        fraction: f64,
-    },
-    /// A fraction of the honest nodes dies, each while its next rows are on their way to its disk: before they are on it, or after
-    /// but before the node hears so, by chance.
-    CrashInCommit {
-        /// 0 to 1.
-        fraction: f64,
-    },
-    /// Those that crashed start again with what they had stored.
-    Restart,
-    /// A fraction of the honest nodes stands still for a while.
-    Stall {
-        /// 0 to 1.
-        fraction: f64,
-        /// Seconds.
-        for_s: f64,
-    },
-    /// The network falls into groups that cannot reach each other.
-    Partition {
-        /// Size of each group as a fraction of all; they add up to 1.
-        groups: Vec<f64>,
-        /// Only from the first group to the others nothing passes.
-        #[serde(default)]
-        one_way: bool,
-    },
-    /// All partitions end.
-    Heal,
-    /// So many new nodes join at once, spread over some seconds.
-    Join {
-        /// How many.
-        nodes: usize,
-        /// Over so many seconds.
-        over_s: f64,
-    },
 }
 
 impl Default for Scenario {
@@ -302,6 +259,9 @@ impl Default for Scenario {
             delays: Delays::Map,
             jitter: 0.1,
             loss: 0.0,
+            burst_loss: 0.0,
+            burst_s: 0.5,
+            burst_every_s: 9.5,
             duplicate: 0.0,
             reorder: 0.0,
             uplink: 0,
@@ -372,6 +332,7 @@ impl Scenario {
             ("undialable", self.undialable, 1.0),
             ("poisoned", self.poisoned, 1.0),
             ("loss", self.loss, 0.5),
+            ("burst_loss", self.burst_loss, 1.0),
             ("duplicate", self.duplicate, 0.5),
             ("reorder", self.reorder, 0.5),
         ] {
@@ -384,6 +345,8 @@ impl Scenario {
             ("measure_every_s", self.measure_every_s, 0.1, 1e6),
             ("join_s", self.join_s, 0.0, 1e6),
             ("jitter", self.jitter, 0.0, 2.0),
+            ("burst_s", self.burst_s, 0.001, 1e6),
+            ("burst_every_s", self.burst_every_s, 0.001, 1e6),
             ("force", self.force, 0.0, 1e4),
             ("attack_at_s", self.attack_at_s, 0.0, 1e7),
             ("joins_per_s", self.joins_per_s, 0.0, 1e5),
@@ -457,43 +420,6 @@ impl Scenario {
     #[must_use]
     pub fn duration(&self) -> Duration {
         Duration::from_secs_f64(self.duration_s)
-    }
-}
-
-impl Event {
-    fn check(&self, duration_s: f64) -> Result<(), ScenarioError> {
-        let wrong = |problem: &str| {
-            Err(ScenarioError {
-                key: "events",
-                problem: problem.to_owned(),
-            })
-        };
-        if !(0.0..=duration_s).contains(&self.at_s) {
-            return wrong("at_s lies within the duration");
-        }
-        match &self.what {
-            Happening::Crash { fraction }
-            | Happening::CrashInCommit { fraction }
-            | Happening::Stall { fraction, .. }
-                if !(0.0..=1.0).contains(fraction) =>
-            {
-                wrong("a fraction from 0 to 1")
-            }
-            Happening::Stall { for_s, .. } if !(0.0..=1e6).contains(for_s) => {
-                wrong("for_s from 0 to 1000000")
-            }
-            Happening::Partition { groups, .. }
-                if groups.len() < 2
-                    || groups.iter().any(|part| !(0.0..=1.0).contains(part))
-                    || (groups.iter().sum::<f64>() - 1.0).abs() > 1e-6 =>
-            {
-                wrong("groups are two or more fractions that add up to 1")
-            }
-            Happening::Join { nodes, over_s } if *nodes == 0 || !(0.0..=1e6).contains(over_s) => {
-                wrong("a join has at least 1 node, over 0 to 1000000 seconds")
-            }
-            _ => Ok(()),
-        }
     }
 }
 

@@ -264,6 +264,10 @@ impl Talk {
                     record: accept.record,
                 })
             }
+            Message::Probe(number) => {
+                self.send(link, &Message::ProbeAck(number));
+                None
+            }
             Message::Ping(nonce) => {
                 self.send(link, &Message::Pong(nonce));
                 None

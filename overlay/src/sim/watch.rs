@@ -4,6 +4,7 @@ mod healing;
 mod load;
 mod starts;
 mod streams;
+mod verdicts;
 mod views;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,6 +37,7 @@ pub(super) struct Watch {
     load: load::Load,
     starts: starts::Starts,
     healing: healing::Healing,
+    verdicts: verdicts::Verdicts,
     last_s: f64,
     /// For draws from the views of those who emit no samples.
     draws: ChaCha12Rng,
@@ -59,6 +61,7 @@ impl Watch {
             load: load::Load::default(),
             starts: starts::Starts::default(),
             healing: healing::Healing::default(),
+            verdicts: verdicts::Verdicts::default(),
             last_s: 0.0,
             draws: stream(seed, WORLD, Purpose::Measure),
             samples: (0, 0),
@@ -82,6 +85,7 @@ impl Watch {
         if self.ids.len() != world.len() {
             self.ids = world.index_of_ids();
         }
+        self.verdicts.moment(world, &self.ids);
         let seconds = world.time().seconds();
         let done = seconds / scenario.duration_s;
         let mut moment = Moment::default();
@@ -166,6 +170,10 @@ impl Watch {
         let values = &mut moment.values;
         values.insert("links_min", least as f64);
         values.insert("links", links as f64 / f64::from(nodes));
+        // Both ends of a link send on it, and both count it.
+        let out = values.get("bytes_out_per_node_per_sec").copied();
+        let per_link = out.unwrap_or_default() * 2.0 * f64::from(nodes) / (links.max(1)) as f64;
+        values.insert("bytes_per_link_per_sec", per_link);
         values.insert("joined", whole.into());
         values.insert("dead_links", healing::dead_links(world).into());
         values.insert("largest_component", largest as f64 / f64::from(nodes));
@@ -197,6 +205,8 @@ impl Watch {
         }
         let mut figures = self.evenness(world, scenario);
         figures.extend(self.starts.figures(world));
+        let verdicts = std::mem::take(&mut self.verdicts);
+        figures.extend(verdicts.figures(world, &self.ids));
         if let Some((noticed, healed)) = self.healing.figures(world, scenario) {
             figures.insert("detect_seconds", noticed);
             figures.insert("heal_seconds", healed);

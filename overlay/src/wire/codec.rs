@@ -71,6 +71,10 @@ pub fn encode(message: &Message) -> Bytes {
             carried(tag::EXCHANGE_REQUEST, &**request, request.list.len())
         }
         Message::ExchangeReply(reply) => carried(tag::EXCHANGE_REPLY, &**reply, reply.list.len()),
+        Message::Probe(number) => frame(tag::PROBE, number),
+        Message::ProbeAck(number) => frame(tag::PROBE_ACK, number),
+        Message::Look(look) => frame(tag::LOOK, look),
+        Message::Seen(number) => frame(tag::SEEN, number),
         Message::Gossip(gossip) => {
             let payload: usize = gossip.entries.iter().map(|entry| entry.len() + 3).sum();
             let head = max_len(tag::GOSSIP) - crate::messages::MAX_INLINE;
@@ -152,6 +156,10 @@ pub fn decode(frame: &Bytes) -> Result<Message, DecodeError> {
         tag::NEIGHBOR_REPLY => Message::NeighborReply(body(bytes)?),
         tag::EXCHANGE_REQUEST => Message::ExchangeRequest(carrier(bytes)?),
         tag::EXCHANGE_REPLY => Message::ExchangeReply(carrier(bytes)?),
+        tag::PROBE => Message::Probe(body(bytes)?),
+        tag::PROBE_ACK => Message::ProbeAck(body(bytes)?),
+        tag::LOOK => Message::Look(body(bytes)?),
+        tag::SEEN => Message::Seen(body(bytes)?),
         tag::GOSSIP => Message::Gossip(Box::new(gossip::decode(frame, bytes)?)),
         tag::ANNOUNCE => Message::Announce(body(bytes)?),
         tag::GRAFT => Message::Graft(body(bytes)?),

@@ -353,6 +353,15 @@ pub struct FetchMissing {
     pub ids: Bounded<[u8; 32], MAX_FETCH>,
 }
 
+/// "Nothing comes to me from this peer: if it is a neighbor of yours, probe it, and say so if something comes from it."
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Look {
+    /// Comes back in `Seen`.
+    pub number: u16,
+    /// Whom.
+    pub target: [u8; 32],
+}
+
 /// Everything that travels between two nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
@@ -374,6 +383,14 @@ pub enum Message {
     ExchangeRequest(Box<ExchangeRequest>),
     /// Tag 9.
     ExchangeReply(Box<ExchangeReply>),
+    /// Tag 10: are you there? Answered at once by `ProbeAck` with the same number, over the lane it came by.
+    Probe(u16),
+    /// Tag 11.
+    ProbeAck(u16),
+    /// Tag 12: "probe this peer for me".
+    Look(Look),
+    /// Tag 13: "something has come from the peer of your look since you asked", with the look's number.
+    Seen(u16),
     /// Tag 16.
     Gossip(Box<Gossip>),
     /// Tag 17.

@@ -327,6 +327,11 @@ pub(super) fn any_message() -> impl Strategy<Value = Message> {
         any::<u64>().prop_map(Message::Pong),
         Just(Message::NeighborRequest),
         any::<Option<u16>>().prop_map(Message::NeighborReply),
+        any::<u16>().prop_map(Message::Probe),
+        any::<u16>().prop_map(Message::ProbeAck),
+        any::<u16>().prop_map(Message::Seen),
+        (any::<u16>(), any::<[u8; 32]>())
+            .prop_map(|(number, target)| Message::Look(Look { number, target })),
         (any_record(), any::<u8>(), any_list()).prop_map(|(record, want, list)| {
             Message::ExchangeRequest(Box::new(ExchangeRequest { record, want, list }))
         }),
@@ -440,6 +445,13 @@ pub(super) fn largest() -> Vec<Message> {
             list: list.clone(),
         })),
         Message::ExchangeReply(Box::new(ExchangeReply { record, list })),
+        Message::Probe(u16::MAX),
+        Message::ProbeAck(u16::MAX),
+        Message::Look(Look {
+            number: u16::MAX,
+            target: [0xff; 32],
+        }),
+        Message::Seen(u16::MAX),
         Message::Gossip(Box::new(Gossip {
             signed: unsigned(header, [0xff; 64]),
             entries,
@@ -658,6 +670,16 @@ pub(super) fn examples() -> Vec<(&'static str, Message)> {
                 list: Bounded::truncated(vec![item]),
             })),
         ),
+        ("probe", Message::Probe(300)),
+        ("probe-ack", Message::ProbeAck(300)),
+        (
+            "look",
+            Message::Look(Look {
+                number: 300,
+                target: alice().id().to_bytes(),
+            }),
+        ),
+        ("seen", Message::Seen(300)),
         ("gossip", Message::Gossip(Box::new(alice_message()))),
         (
             "announce",

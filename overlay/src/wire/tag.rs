@@ -23,6 +23,14 @@ pub const NEIGHBOR_REPLY: u8 = 7;
 pub const EXCHANGE_REQUEST: u8 = 8;
 /// [`Message::ExchangeReply`](super::Message::ExchangeReply).
 pub const EXCHANGE_REPLY: u8 = 9;
+/// [`Message::Probe`](super::Message::Probe).
+pub const PROBE: u8 = 10;
+/// [`Message::ProbeAck`](super::Message::ProbeAck).
+pub const PROBE_ACK: u8 = 11;
+/// [`Message::Look`](super::Message::Look).
+pub const LOOK: u8 = 12;
+/// [`Message::Seen`](super::Message::Seen).
+pub const SEEN: u8 = 13;
 /// [`Message::Gossip`](super::Message::Gossip).
 pub const GOSSIP: u8 = 16;
 /// [`Message::Announce`](super::Message::Announce).
@@ -53,7 +61,7 @@ pub const PART: u8 = 28;
 pub const BUSY: u8 = 29;
 
 /// Every tag of wire v1.
-pub const ALL: [u8; 23] = [
+pub const ALL: [u8; 27] = [
     HELLO,
     ACCEPT,
     REFUSE,
@@ -63,6 +71,10 @@ pub const ALL: [u8; 23] = [
     NEIGHBOR_REPLY,
     EXCHANGE_REQUEST,
     EXCHANGE_REPLY,
+    PROBE,
+    PROBE_ACK,
+    LOOK,
+    SEEN,
     GOSSIP,
     ANNOUNCE,
     GRAFT,
@@ -114,6 +126,8 @@ pub const fn max_len(tag: u8) -> usize {
             NEIGHBOR_REPLY => 1 + VAR16,
             EXCHANGE_REQUEST => RECORD + 1 + LIST,
             EXCHANGE_REPLY => RECORD + LIST,
+            PROBE | PROBE_ACK | SEEN => VAR16,
+            LOOK => VAR16 + 32,
             // The length of an entry takes at most 3 bytes here and 4 in the body.
             GOSSIP => HEADER + 2 + MAX_INLINE,
             HEAD => HEADER + VAR16 + VAR32 + VAR16 + MAX_CHUNKS * 32 + 1 + 1,
@@ -139,13 +153,14 @@ pub const fn max_len(tag: u8) -> usize {
 }
 
 /// Whether a frame with this tag may travel on this lane: gossip and heads on `Own`, `Forwarded` and `Bulk`; chunks,
-/// reconciliation and fetches on `Bulk`; all else on `Control`; nothing yet as a datagram. Unknown tags may travel anywhere, as they are
+/// reconciliation and fetches on `Bulk`; probes and what belongs to them as datagrams or on `Control`; all else on `Control`. Unknown tags may travel anywhere, as they are
 /// skipped.
 #[must_use]
 pub const fn lane_allowed(tag: u8, lane: Lane) -> bool {
     match tag {
         GOSSIP | HEAD => matches!(lane, Lane::Own | Lane::Forwarded | Lane::Bulk),
         RECONCILE | FETCH | FETCH_MISSING | CHUNK => matches!(lane, Lane::Bulk),
+        PROBE..=SEEN => matches!(lane, Lane::Datagram | Lane::Control),
         HELLO..=EXCHANGE_REPLY | ANNOUNCE..=PRUNE | HAVE..=CANCEL | PART | BUSY => {
             matches!(lane, Lane::Control)
         }

@@ -2,8 +2,7 @@
 
 use overlay::action::SeedFailure;
 use overlay::input::DialError;
-use overlay::neighbors::Code;
-use vouchsafe::{EventStream, NodeEvent};
+use vouchsafe::{Code, Down, EventStream, NodeEvent};
 
 /// Logs until the node has stopped.
 pub(super) async fn log(mut events: EventStream) {
@@ -19,11 +18,33 @@ fn line(event: NodeEvent) {
             addr,
             outbound,
         } => tracing::info!(%peer, %addr, outbound, "neighbor up"),
-        NodeEvent::NeighborDown { peer, code: 0 } => tracing::info!(%peer, "neighbor lost"),
-        NodeEvent::NeighborDown { peer, code } => {
-            let reason =
-                u16::try_from(code).map_or("an unknown code", |code| Code::from_u16(code).text());
-            tracing::info!(%peer, code, reason, "neighbor gone");
+        NodeEvent::NeighborDown { peer, why } => {
+            let by = match why {
+                Down::ByPeer(_) => "the peer",
+                Down::ByUs(_) => "this node",
+                Down::TimedOut | Down::Reset | Down::Transport => "the network",
+            };
+            let code = why.code().map(Code::to_u16);
+            tracing::info!(%peer, by, code, reason = why.text(), "neighbor gone");
+        }
+        NodeEvent::Suspected { peer, silent } => {
+            tracing::debug!(%peer, silent_s = silent.as_secs_f64(), "a neighbor is silent and is probed");
+        }
+        NodeEvent::Failed {
+            peer,
+            silent,
+            alive_elsewhere,
+        } => {
+            tracing::info!(%peer, silent_s = silent.as_secs_f64(), alive_elsewhere, "a neighbor answers no probe and is given up");
+        }
+        NodeEvent::Recovered { peer, silent } => {
+            tracing::debug!(%peer, silent_s = silent.as_secs_f64(), "a silent neighbor is heard again");
+        }
+        NodeEvent::Isolated => tracing::warn!(
+            "no neighbor is left: the node goes back to its seeds and to everybody it has known"
+        ),
+        NodeEvent::Rejoined { after } => {
+            tracing::info!(after_s = after.as_secs_f64(), "there is a neighbor again");
         }
         NodeEvent::SeedFailed {
             peer,

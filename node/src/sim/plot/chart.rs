@@ -109,6 +109,13 @@ fn moments(scenario: &Scenario) -> Vec<Moment> {
             Happening::Stall { fraction, .. } => {
                 format!("{} % stall", numbers::figure(fraction * 100.0))
             }
+            Happening::Slow { fraction, .. } => {
+                format!("{} % slow", numbers::figure(fraction * 100.0))
+            }
+            Happening::Lossy { fraction, .. } => {
+                format!("{} % lossy", numbers::figure(fraction * 100.0))
+            }
+            Happening::Outage { .. } => "outage".to_owned(),
             Happening::Partition { .. } => "partition".to_owned(),
             Happening::Heal => "partitions end".to_owned(),
             Happening::Join { nodes, .. } => format!("{} join", numbers::grouped(*nodes as f64)),

@@ -141,11 +141,11 @@ impl Traffic {
     }
 }
 
-/// Both ends ping, hostile ones only answer; the dialler's transport keeps the connection alive between.
+/// The ends of a silent link probe in turn; hostile ones only answer, and we wait a little longer for them to begin.
 fn links(steady: &Steady, config: &Config) -> Bytes {
-    let pings = config.neighbors.ping_period.as_secs_f64().recip();
-    let honest = wire::kept_alive(2.0 * pings) + (wire::ping() + wire::ping().mirrored()) * pings;
-    let intruder = wire::kept_alive(pings).mirrored() + wire::ping() * pings;
+    let idle = config.detector.idle.as_secs_f64();
+    let honest = (wire::probe() + wire::probe().mirrored()) * (0.5 / idle);
+    let intruder = wire::probe() * (idle + config.detector.patience.0.as_secs_f64()).recip();
     let kept =
         honest * steady.outbound + honest.mirrored() * steady.inbound + intruder * steady.intruding;
     // Each end reconciles with one of its links in turn; about as many sessions come from others.

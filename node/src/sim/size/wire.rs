@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::ops::{Add, AddAssign, Mul};
 
 use crypto::Signed;
-use overlay::sim::world::cost::{ACK, CLOSE, HANDSHAKE, KEEP_ALIVE, PING, SILENT_DIAL, lone_frame};
+use overlay::sim::world::cost::{CLOSE, HANDSHAKE, SILENT_DIAL, datagram, lone_frame};
 use overlay::wire::{
     self, Accept, Bounded, ExchangeReply, ExchangeRequest, Hello, ListItem, Message, PeerRecord,
     Point, Purpose, Range, RangeContent, Reconcile, Refuse, RetryAfter, VERSION, WireAddr,
@@ -198,19 +198,15 @@ pub(super) fn silent_dial() -> Bytes {
     }
 }
 
-/// A ping and its answer, seen by whoever pings.
-pub(super) fn ping() -> Bytes {
-    sent(&Message::Ping(u64::MAX)) + sent(&Message::Pong(u64::MAX)).mirrored()
-}
-
-/// Keep-alives of one link, seen by its dialler, bytes per second, where frames go out on it at `frames` random moments a second
-/// from here: between two of them one goes out every 7 s, which comes to one in 7 s less half a one for each frame.
-pub(super) fn kept_alive(frames: f64) -> Bytes {
-    let rate = (KEEP_ALIVE.as_secs_f64().recip() - frames / 2.0).max(0.0);
+/// A probe and its answer, seen by whoever probes.
+pub(super) fn probe() -> Bytes {
+    let frame = wire::encode(&Message::Probe(u16::MAX)).len();
+    let (question, _) = datagram(frame, true);
+    let (answer, acknowledged) = datagram(frame, false);
     Bytes {
-        out: PING as f64,
-        into: ACK as f64,
-    } * rate
+        out: (question + acknowledged) as f64,
+        into: answer as f64,
+    }
 }
 
 /// A reconciliation of two logs that are equal, seen by whoever begins: one fingerprint, and nothing to say to it.
@@ -265,13 +261,5 @@ mod tests {
         assert!(proof.out > HANDSHAKE.0 as f64 && proof.into > HANDSHAKE.1 as f64);
         assert!(refused().out < proof.out);
         assert_eq!((proof + proof * 2.0).most(), 3.0 * proof.out);
-    }
-
-    #[test]
-    fn frames_keep_a_link_alive_by_themselves() {
-        let idle = kept_alive(0.0);
-        assert!((idle.out - PING as f64 / 7.0).abs() < 1e-9);
-        assert!(kept_alive(0.1).out < idle.out);
-        assert_eq!(kept_alive(10.0), Bytes::default());
     }
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use overlay::sim::world::cost::{ACK, CLOSE, HANDSHAKE, KEEP_ALIVE, PING, SILENT_DIAL, lone_frame};
+use overlay::sim::world::cost::{CLOSE, HANDSHAKE, SILENT_DIAL, datagram, lone_frame};
 
 use super::path::{ACCEPTOR, DIALLER, Path, Sent};
 
-/// Long enough for every acknowledgement, too short for a keep-alive.
+/// Long enough for every acknowledgement.
 const QUIET: Duration = Duration::from_secs(3);
 
 /// Both ends' bytes within 10 % of what the simulator charges.
@@ -60,15 +60,29 @@ fn frames() {
 }
 
 #[test]
-fn an_idle_connection() {
+fn a_probe_and_its_answer() {
     let mut path = connected();
-    let before = path.sent();
-    let times = 10;
-    path.pass(KEEP_ALIVE * times);
-    let of = |side: usize| path.sent()[side].bytes - before[side].bytes;
-    let times = times as usize;
-    let real = (of(DIALLER), of(ACCEPTOR));
-    assert_near("an idle connection", real, (times * PING, times * ACK));
+    for len in [4, 5] {
+        let real = spent(&mut path, |path| {
+            path.datagram(DIALLER, len);
+            let mut probed = false;
+            while !probed {
+                path.pass(Duration::from_millis(1));
+                probed = path.probed(ACCEPTOR);
+            }
+            path.datagram(ACCEPTOR, len);
+        });
+        let (question, answer) = (datagram(len, true), datagram(len, false));
+        let charged = (question.0 + answer.1, answer.0 + question.1);
+        assert_near("a probe and its answer", real, charged);
+    }
+}
+
+#[test]
+fn nothing_is_sent_to_keep_a_connection_alive() {
+    let mut path = connected();
+    let real = spent(&mut path, |path| path.pass(Duration::from_secs(10)));
+    assert_eq!(real, (0, 0));
 }
 
 #[test]

@@ -40,6 +40,8 @@ struct Side {
     /// Bytes that the lanes brought.
     received: usize,
     connected: bool,
+    /// A datagram has come since the last look.
+    probed: bool,
     sent: Sent,
     /// When the last datagram from here arrives.
     arrives: Instant,
@@ -77,6 +79,7 @@ impl Path {
                 lane: None,
                 received: 0,
                 connected: false,
+                probed: false,
                 sent: Sent::default(),
                 arrives: now,
             }
@@ -128,6 +131,22 @@ impl Path {
         let written = self.connection(side).send_stream(lane).write(&bytes);
         assert_eq!(written.unwrap(), bytes.len());
         self.drive();
+    }
+
+    /// Sends a datagram of so many bytes.
+    pub(super) fn datagram(&mut self, side: usize, len: usize) {
+        let sent = self
+            .connection(side)
+            .datagrams()
+            .send(Bytes::from(vec![0x5a; len]), true);
+        sent.unwrap();
+        self.drive();
+    }
+
+    /// Takes the datagrams that came to this end; whether there were any.
+    pub(super) fn probed(&mut self, side: usize) -> bool {
+        while self.connection(side).datagrams().recv().is_some() {}
+        std::mem::take(&mut self.sides[side].probed)
     }
 
     /// The greeting is done at this end: it takes more at a time.
@@ -241,6 +260,7 @@ impl Path {
                 }
                 while let Some(event) = connection.poll() {
                     side.connected |= matches!(event, Event::Connected);
+                    side.probed |= matches!(event, Event::DatagramReceived);
                 }
                 side.received += read(connection);
                 let mut bytes = Vec::new();

@@ -125,7 +125,8 @@ impl Puppet {
             // These are takers and name nobody.
             | Adversary::Silent
             | Adversary::Bait
-            | Adversary::Leech => self.draw(&clique.own, want),
+            | Adversary::Leech
+            | Adversary::Accuse => self.draw(&clique.own, want),
         }
     }
 

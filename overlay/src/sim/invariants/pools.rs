@@ -20,6 +20,7 @@ const fn is_sound(code: Code) -> bool {
         | Code::BadRecord
         | Code::Flood
         | Code::Stalled
+        | Code::Failed
         | Code::Timeout => true,
         Code::Idle
         | Code::Duplicate

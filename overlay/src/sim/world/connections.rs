@@ -50,7 +50,8 @@ impl Host {
         };
         let mut delay = ground.delay_us(self.index, to, &mut self.path);
         // A lost first packet is sent again after a second.
-        while ground.paths.loss > 0.0 && self.path.random_bool(ground.paths.loss) {
+        let loss = 1.0 - (1.0 - ground.paths.loss) * (1.0 - self.lossy);
+        while loss > 0.0 && self.path.random_bool(loss) {
             delay += 1_000_000;
         }
         self.post(to, What::Syn(Box::new(syn)), Time(now.0 + delay), sink);
@@ -82,14 +83,7 @@ impl Host {
         }
         self.next_link += 1;
         let link = LinkId(self.next_link);
-        let end = End::new(
-            syn.from,
-            syn.from_link,
-            syn.from_peer,
-            syn.from_addr,
-            false,
-            now,
-        );
+        let end = End::new(syn.from, syn.from_link, syn.from_peer, syn.from_addr, now);
         self.ends.insert(link, end);
         let rtt = ground.round_trip(self.index, syn.from);
         let welcome = Welcome {
@@ -123,7 +117,7 @@ impl Host {
         }
         self.traffic.out += HANDSHAKE.0 as u64;
         self.traffic.into += HANDSHAKE.1 as u64;
-        let mut end = End::new(welcome.host, welcome.far, peer, addr, true, now);
+        let mut end = End::new(welcome.host, welcome.far, peer, addr, now);
         end.announced = true;
         self.ends.insert(link, end);
         let input = Input::Connected {
@@ -211,12 +205,9 @@ impl Host {
         ground: &Ground,
         sink: &mut Sink<'_>,
     ) {
-        let Some(mut end) = self.ends.remove(&link) else {
+        let Some(end) = self.ends.remove(&link) else {
             return;
         };
-        let (out, into) = end.keep_alives(now);
-        self.traffic.out += out as u64;
-        self.traffic.into += into as u64;
         self.uplink.forget(link);
         if end.announced {
             self.tell(Input::Disconnected { link, reason }, now, ground, sink);

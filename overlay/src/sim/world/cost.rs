@@ -3,10 +3,6 @@
 //! The constants are measured: a test of the node's transport drives quinn with the node's own settings and certificates over a
 //! path of virtual time and holds each of them, and a whole visit, to within 10 % of what crosses.
 
-use std::time::Duration;
-
-/// The dialler of a connection that is idle sends something this often, as in the node's transport.
-pub const KEEP_ALIVE: Duration = Duration::from_secs(7);
 /// Payload of frames in one packet, bytes: 1,200 bytes of UDP payload, less QUIC's header and tag.
 pub const PACKET: usize = 1160;
 /// What each packet adds, bytes: IPv4 and UDP headers 28, QUIC short header 10 and tag 16, a stream frame's header 6 to 9.
@@ -17,8 +13,10 @@ pub const PREFIX: usize = 4;
 const ACKNOWLEDGED: u32 = 4;
 /// An acknowledgement that travels alone, bytes.
 pub const ACK: usize = 60;
-/// What keeps a connection alive: a packet that says nothing else, bytes.
-pub const PING: usize = 63;
+/// What a datagram adds, bytes: as [`PACKET_OVERHEAD`], with the header of a datagram frame.
+pub const DATAGRAM_OVERHEAD: usize = 57;
+/// An acknowledgement that travels along with something else, bytes.
+const ACK_ALONG: usize = 5;
 /// What a handshake costs, bytes: sent by the dialler, and by the acceptor; both ends send a certificate, and what follows the
 /// handshake by itself (its confirmation, further connection ids, acknowledgements) is included. Between what a path of 50 ms and what
 /// the loopback device shows, which is 4 % and 10 % more.
@@ -71,6 +69,17 @@ impl Packets {
 #[must_use]
 pub fn lone_frame(len: usize) -> (usize, usize) {
     Packets::default().add(len)
+}
+
+/// What a datagram costs: (sent, acknowledgements sent back). One that is `answered` at once is acknowledged along with the answer, which
+/// nothing answers.
+#[must_use]
+pub const fn datagram(len: usize, answered: bool) -> (usize, usize) {
+    if answered {
+        (len + DATAGRAM_OVERHEAD, 0)
+    } else {
+        (len + DATAGRAM_OVERHEAD + ACK_ALONG, ACK)
+    }
 }
 
 #[cfg(test)]

@@ -75,6 +75,8 @@ pub(super) enum What {
     Uplink,
     /// A stall is over.
     Resume,
+    /// What had to wait at a slow host.
+    Late(Box<Self>),
     /// An answer to a question of the core's.
     Answer { start: u32, input: Box<Input> },
 }

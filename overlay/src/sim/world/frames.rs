@@ -12,6 +12,9 @@ use super::host::Host;
 use super::time::Time;
 use crate::input::{Input, Lane, LinkId};
 
+/// Nothing is sent again after longer than this, microseconds: the connection would have been idle for too long.
+const MOST_AGAIN_US: u64 = 20_000_000;
+
 impl Host {
     pub(super) fn send(
         &mut self,
@@ -25,6 +28,11 @@ impl Host {
         let Some(end) = self.ends.get_mut(&link).filter(|end| !end.closing) else {
             return;
         };
+        if lane == Lane::Datagram {
+            // It overtakes whatever waits.
+            self.traffic.frames_out += bytes.len() as u64;
+            return self.transmit(link, lane, bytes, now, ground, sink);
+        }
         let size = bytes.len() + crate::cx::FRAME_OVERHEAD;
         self.traffic.frames_out += bytes.len() as u64;
         if let Some(tap) = &mut self.tap {
@@ -59,17 +67,18 @@ impl Host {
         let Some(end) = self.ends.get_mut(&link) else {
             return;
         };
-        let (pings, pongs) = end.keep_alives(now);
-        let (out, back) = end.cost(bytes.len(), now);
+        let (out, back) = end.cost(lane, &bytes, now);
         if let Some(tap) = &mut self.tap {
             tap.crossed(&bytes, out + back);
         }
-        let (out, back) = (out + pings, back + pongs);
         self.traffic.out += out as u64;
         self.traffic.into += back as u64;
         let wire = u32::try_from(out).unwrap_or(u32::MAX);
         let back = u32::try_from(back).unwrap_or(u32::MAX);
         let (host, far) = (end.host, end.far);
+        let burst = (end.weather).loss(&ground.paths.bursts, now, &mut self.path);
+        let passes = (1.0 - ground.paths.loss) * (1.0 - burst) * (1.0 - self.lossy);
+        let loss = 1.0 - passes;
         if !ground.reaches(self.index, host) {
             if lane != Lane::Datagram {
                 end.held.push((lane, bytes));
@@ -79,7 +88,7 @@ impl Host {
         let paths = &ground.paths;
         let mut delay = ground.delay_us(self.index, host, &mut self.path);
         if lane == Lane::Datagram {
-            if paths.loss > 0.0 && self.path.random_bool(paths.loss) {
+            if loss > 0.0 && self.path.random_bool(loss) {
                 return;
             }
             if paths.reorder > 0.0 && self.path.random_bool(paths.reorder) {
@@ -106,12 +115,15 @@ impl Host {
             };
             return self.post(host, what, Time(now.0 + delay), sink);
         }
-        if paths.loss > 0.0 {
-            // Each lost packet is sent again about a round trip later; what is behind it in the lane waits.
-            let again = (2.5 * ground.base_delay_us(self.index, host)) as u64 + 10_000;
+        if loss > 0.0 {
+            // Each lost packet is sent again about a round trip later, and after twice the time when it is lost again (RFC 9002, section
+            // 6.2); what is behind it in the lane waits.
+            let once = (2.5 * ground.base_delay_us(self.index, host)) as u64 + 10_000;
             for _ in 0..bytes.len().div_ceil(PACKET) {
-                while self.path.random_bool(paths.loss) {
+                let mut again = once;
+                while self.path.random_bool(loss) {
                     delay += again;
+                    again = (again * 2).min(MOST_AGAIN_US);
                 }
             }
         }

@@ -11,6 +11,7 @@ use rand::Rng;
 use rand::RngExt as _;
 
 use super::time::Time;
+use super::weather::Bursts;
 use crate::input::Now;
 use crate::sim::scenario::{Delays, Scenario};
 
@@ -24,12 +25,18 @@ pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Who cannot reach whom.
 #[derive(Clone, Debug)]
 pub(super) struct Split {
-    /// The group of each host.
-    pub(super) group: Vec<u8>,
-    /// Nothing passes from group 0 to the others, but all else does.
-    pub(super) one_way: bool,
+    pub(super) between: Between,
     /// Which split this is.
     pub(super) number: u32,
+}
+
+/// Between whom nothing passes.
+#[derive(Clone, Debug)]
+pub(super) enum Between {
+    /// The group of each host: nothing passes from one to another; where it is one way, from group 0 to the others.
+    Groups { group: Vec<u8>, one_way: bool },
+    /// This share of all pairs, both ways.
+    Pairs(f64),
 }
 
 /// How packets travel.
@@ -41,6 +48,7 @@ pub(super) struct Paths {
     random: bool,
     jitter: f64,
     pub(super) loss: f64,
+    pub(super) bursts: Bursts,
     pub(super) duplicate: f64,
     pub(super) reorder: f64,
     /// Bytes a second; 0 = no limit.
@@ -56,6 +64,7 @@ impl Paths {
             random: scenario.delays == Delays::Random,
             jitter: scenario.jitter,
             loss: scenario.loss,
+            bursts: Bursts::new(scenario),
             duplicate: scenario.duplicate,
             reorder: scenario.reorder,
             uplink: scenario.uplink,
@@ -101,9 +110,7 @@ impl Ground {
     /// One-way delay without jitter, microseconds, the same both ways: grows with the distance on the map, unless delays are random.
     pub(super) fn base_delay_us(&self, from: u32, to: u32) -> f64 {
         if self.paths.random {
-            let pair = u64::from(from.min(to)) << 32 | u64::from(from.max(to));
-            let drawn = f64::from(mix(pair ^ mix(self.seed)) as u32) / f64::from(u32::MAX);
-            return self.paths.least_us + self.paths.span_us * drawn;
+            return self.paths.least_us + self.paths.span_us * self.drawn(from, to, mix(self.seed));
         }
         let place = |host: u32| {
             self.places
@@ -118,6 +125,12 @@ impl Ground {
         };
         let distance = along(a.0, b.0).hypot(along(a.1, b.1)) * std::f32::consts::SQRT_2;
         self.paths.least_us + self.paths.span_us * f64::from(distance.min(1.0))
+    }
+
+    /// A number from 0 to 1 that belongs to a pair.
+    fn drawn(&self, from: u32, to: u32, salt: u64) -> f64 {
+        let pair = u64::from(from.min(to)) << 32 | u64::from(from.max(to));
+        f64::from(mix(pair ^ salt) as u32) / f64::from(u32::MAX)
     }
 
     /// One-way delay of one packet, microseconds.
@@ -141,9 +154,17 @@ impl Ground {
         let Some(split) = &self.split else {
             return true;
         };
-        let group = |host: u32| split.group.get(host as usize).copied().unwrap_or(0);
-        let (a, b) = (group(from), group(to));
-        a == b || (split.one_way && a != 0)
+        match &split.between {
+            Between::Groups { group, one_way } => {
+                let group = |host: u32| group.get(host as usize).copied().unwrap_or(0);
+                let (a, b) = (group(from), group(to));
+                a == b || (*one_way && a != 0)
+            }
+            Between::Pairs(share) => {
+                let salt = mix(self.seed ^ u64::from(split.number) << 32);
+                from == to || self.drawn(from, to, salt) >= *share
+            }
+        }
     }
 
     pub(super) fn split_number(&self) -> u32 {

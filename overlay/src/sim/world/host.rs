@@ -12,6 +12,7 @@ use super::end::End;
 use super::event::{Causes, Sink, What};
 use super::ground::{DIAL_TIMEOUT, Ground};
 use super::player::Player;
+use super::slow::Slow;
 use super::streams::{Purpose, stream};
 use super::time::Time;
 use super::uplink::Uplink;
@@ -64,6 +65,30 @@ pub struct Delivered {
     pub entry: EntryId,
 }
 
+/// What a node said of a neighbor.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// When.
+    pub at: Time,
+    /// Whom.
+    pub peer: PeerId,
+    /// What.
+    pub word: Word,
+}
+
+/// What can be said of a neighbor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// It answers no probe and may be dead.
+    Suspected,
+    /// It is heard again.
+    Recovered,
+    /// It is taken for dead.
+    Failed,
+    /// It is a neighbor no more, for whatever reason.
+    Down,
+}
+
 /// How a host dies that is to die while rows are on their way to its disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Doom {
@@ -103,6 +128,13 @@ pub struct Host {
     pub(super) rows: Vec<(Token, Row)>,
     pub(super) uplink: Uplink,
     pub(super) path: ChaCha12Rng,
+    /// So much of what it sends is lost.
+    pub(super) lossy: f64,
+    pub(super) slow: Option<Slow>,
+    /// It has been slow, lossy or stalled at some time.
+    pub(super) faulty: bool,
+    /// What it said of its neighbors, since the last look.
+    pub(super) verdicts: Vec<Verdict>,
     /// Notes how messages spread, where any are published.
     pub(super) tap: Option<Box<Tap>>,
 }
@@ -135,6 +167,10 @@ impl Host {
             rows: Vec::new(),
             uplink: Uplink::default(),
             path: stream(seed, index, Purpose::Path),
+            lossy: 0.0,
+            slow: None,
+            faulty: false,
+            verdicts: Vec::new(),
             tap: None,
         }
     }
@@ -225,6 +261,12 @@ impl Host {
         self.stalled_until
     }
 
+    /// Whether it has stood still, run late or lost what it sent at any time.
+    #[must_use]
+    pub const fn was_faulty(&self) -> bool {
+        self.faulty
+    }
+
     /// When it last died, if it did.
     #[must_use]
     pub const fn died_at(&self) -> Option<Time> {
@@ -277,6 +319,9 @@ impl Host {
             }
             self.resume(now, ground, sink);
         }
+        let Some(what) = self.wait(what, now, sink) else {
+            return;
+        };
         match what {
             What::Wake => {
                 if self.timer.is_some_and(|timer| timer <= now) {
@@ -284,8 +329,8 @@ impl Host {
                     self.tell(Input::Timeout, now, ground, sink);
                 }
             }
-            // It has resumed above.
-            What::Resume => {}
+            // It has resumed above; and nothing waits twice.
+            What::Resume | What::Late(_) => {}
             What::Syn(syn) => self.accept(*syn, now, ground, sink),
             What::Welcome(welcome) => self.welcomed(&welcome, now, ground, sink),
             What::DialFailed {
@@ -344,6 +389,7 @@ impl Host {
 
     /// Stands still until then, and no longer.
     pub(super) fn stall(&mut self, until: Time) {
+        self.faulty = true;
         self.stalled_until = Some(self.stalled_until.map_or(until, |held| held.max(until)));
     }
 

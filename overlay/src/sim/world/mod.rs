@@ -13,12 +13,14 @@ mod ground;
 mod host;
 mod player;
 mod shard;
+mod slow;
 mod step;
 pub mod streams;
 #[cfg(test)]
 mod tests;
 mod time;
 mod uplink;
+mod weather;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,12 +29,12 @@ use crypto::{NetworkId, PeerId, VerdictMemo};
 use rand::RngExt as _;
 
 pub use ground::START_UNIX_MS;
-pub use host::{Delivered, Dialed, Doom, Host, Traffic, Who};
+pub use host::{Delivered, Dialed, Doom, Host, Traffic, Verdict, Who, Word};
 pub use player::{Actor, Known, Player};
 pub use time::Time;
 
 use event::{Causes, Event, Sink, What};
-use ground::{Ground, IDLE_TIMEOUT, Paths, Split};
+use ground::{Between, Ground, IDLE_TIMEOUT, Paths, Split};
 use shard::Shard;
 use streams::{Purpose, WORLD, stream};
 use time::Due;
@@ -190,6 +192,11 @@ impl World {
         tap.map(|tap| tap.take()).unwrap_or_default()
     }
 
+    /// What a host said of its neighbors since the last call.
+    pub(in crate::sim) fn take_verdicts(&mut self, index: usize) -> Vec<Verdict> {
+        std::mem::take(&mut self.host_mut(index).verdicts)
+    }
+
     /// One-way delay between two hosts without jitter, microseconds.
     #[must_use]
     pub fn base_delay_us(&self, from: u32, to: u32) -> u32 {
@@ -285,16 +292,36 @@ impl World {
         self.schedule(number, What::Resume, until);
     }
 
+    /// From now on so much of what the host sends is lost, on top of what is lost everywhere.
+    pub fn lose(&mut self, index: usize, loss: f64) {
+        let host = self.host_mut(index);
+        host.lossy = loss;
+        host.faulty |= loss > 0.0;
+    }
+
+    /// For a while the host gets to handle what reaches it, and its own timers, up to so much later.
+    pub fn slow(&mut self, index: usize, span: Duration, by: Duration) {
+        let until = self.time.after(span);
+        let host = self.host_mut(index);
+        host.slow = Some(slow::Slow::new(until, by));
+        host.faulty = true;
+    }
+
     /// Splits the network: hosts of different groups do not reach each other, or, one way, nothing passes from group 0 to the others.
     /// Replaces an earlier split. Hosts added later belong to group 0.
     pub fn split(&mut self, group: Vec<u8>, one_way: bool) {
+        self.part(Between::Groups { group, one_way });
+    }
+
+    /// Nothing passes between this share of all pairs of hosts, which chance draws. Replaces an earlier split.
+    pub fn split_pairs(&mut self, share: f64) {
+        self.part(Between::Pairs(share));
+    }
+
+    fn part(&mut self, between: Between) {
         self.splits += 1;
         let number = self.splits;
-        self.ground.split = Some(Split {
-            group,
-            one_way,
-            number,
-        });
+        self.ground.split = Some(Split { between, number });
         let mut dead = Vec::new();
         for host in self.hosts() {
             for (link, end) in &host.ends {

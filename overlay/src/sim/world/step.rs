@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use super::event::{Event, Sink, What};
 use super::ground::{Ground, IDLE_TIMEOUT};
-use super::host::{Delivered, Doom, Host};
+use super::host::{Delivered, Doom, Host, Verdict, Word};
 use super::player::Player;
 use super::time::Time;
 use crate::action::{Action, Event as News, Key as RowKey, Row};
 use crate::input::{Input, LinkId, Lost};
 use crate::sim::invariants::Moment;
+use crypto::PeerId;
 
 /// Rows are durable after this long: one group commit.
 const COMMIT: Duration = Duration::from_millis(5);
@@ -152,7 +153,18 @@ impl Host {
                     tap.refused();
                 }
             }
+            Action::Emit(News::Suspected { peer, .. }) => self.say(peer, Word::Suspected, now),
+            Action::Emit(News::Recovered { peer, .. }) => self.say(peer, Word::Recovered, now),
+            Action::Emit(News::Failed { peer, .. }) => self.say(peer, Word::Failed, now),
+            Action::Emit(News::NeighborDown { peer, .. }) => self.say(peer, Word::Down, now),
             Action::Emit(_) => {}
+        }
+    }
+
+    fn say(&mut self, peer: PeerId, word: Word, at: Time) {
+        // Nobody takes what a hostile node says.
+        if !self.who.hostile {
+            self.verdicts.push(Verdict { at, peer, word });
         }
     }
 

@@ -158,7 +158,7 @@ fn a_table_of_malformed_frames() {
     assert_eq!(decodes(&[VERSION]), Err(Short(1)));
     assert_eq!(decodes(&[0, tag::PING, 1]), Err(Version(0)));
     assert_eq!(decodes(&[2, tag::PING, 1]), Err(Version(2)));
-    for unknown in [0, 10, 15, 30, 255] {
+    for unknown in [0, 14, 15, 30, 255] {
         assert_eq!(decodes(&[VERSION, unknown, 1]), Err(UnknownTag(unknown)));
     }
     // Numbers.
@@ -537,6 +537,7 @@ fn each_tag_has_its_lanes() {
         let expected = match tag {
             tag::GOSSIP | tag::HEAD => vec![Own, Forwarded, Bulk],
             tag::RECONCILE | tag::FETCH | tag::FETCH_MISSING | tag::CHUNK => vec![Bulk],
+            tag::PROBE..=tag::SEEN => vec![Datagram, Control],
             _ => vec![Control],
         };
         assert_eq!(lanes, expected, "tag {tag}");
