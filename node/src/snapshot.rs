@@ -1,5 +1,6 @@
 //! What a running node says about itself.
 
+use overlay::neighbors::Down;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -74,6 +75,15 @@ pub struct PeerInfo {
     pub age: Duration,
     /// Round trip.
     pub rtt: Duration,
+    /// How long nothing has come from it.
+    pub silent: Duration,
+    /// A neighbor that has answered neither of two probes: it is given up unless it is heard soon.
+    pub suspected: bool,
+    /// What it is worth as a neighbor: new messages that came first from it, halved at each rotation. The outbound neighbor that has been
+    /// one for long and is worth least is rotated out.
+    pub score: u64,
+    /// How long ago, and why, the last neighbor link with it ended, if that is still known.
+    pub last_ending: Option<(Duration, Down)>,
     /// Its clock minus ours at the greeting, milliseconds.
     pub clock_offset_ms: i64,
     /// UDP payload bytes received on the connection.

@@ -125,6 +125,12 @@ impl Place {
             // A stream has no end: read until the entries are there, which the caller published before.
             return read_until(&mut stream, |text| text.matches("\ndata: ").count() >= 3);
         }
+        if path == "/v1/events" {
+            return read_until(&mut stream, |text| {
+                let news = text.split_once("event: neighbor_down\n");
+                news.is_some_and(|(_, rest)| rest.contains('\n'))
+            });
+        }
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         split(&answer)
@@ -217,6 +223,14 @@ fn check(example: &Example, status: u16, body: &str) {
                 assert!(body.contains(line), "{what}: {line:?} is not in the answer");
             }
         }
+        Some((_, shown)) if body.contains("event: neighbor_down") => {
+            let data = |text: &str| {
+                let (_, news) = text.split_once("event: neighbor_down\n").unwrap();
+                let json = news.lines().find_map(|line| line.strip_prefix("data: "));
+                serde_json::from_str::<Value>(json.unwrap()).unwrap()
+            };
+            assert_eq!(fields(&data(body)), fields(&data(shown)), "{what}");
+        }
         Some((_, shown)) => {
             let data = |text: &str| {
                 text.lines()
@@ -299,6 +313,17 @@ async fn the_examples_of_the_page_work() {
         peer: Identity::from_seed(&[9; 32]).id().to_string(),
     };
 
+    // Somebody comes and goes, so that there is news.
+    let at = seed(&first);
+    let visits = tokio::spawn(async move {
+        for n in 10..=u8::MAX {
+            let guest = build(n).seed(at.clone()).spawn().await.unwrap();
+            while neighbors_of(&guest).await == 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            guest.shutdown().await;
+        }
+    });
     let curl = Command::new("curl").arg("--version").output().is_ok();
     let ran = tokio::task::spawn_blocking(move || {
         let examples = examples();
@@ -314,7 +339,8 @@ async fn the_examples_of_the_page_work() {
     })
     .await
     .unwrap();
-    assert_eq!(ran, 9, "all examples of the page were found");
+    visits.abort();
+    assert_eq!(ran, 10, "all examples of the page were found");
     admin.shutdown().await;
     second.shutdown().await;
     first.shutdown().await;

@@ -9,7 +9,7 @@ use crypto::{EntryId, MessageId, PeerId};
 
 use crate::input::{DialError, DialId, Lane, LinkId, Token};
 use crate::messages::{Evidence, PublishError, StoredMessage, Topic};
-use crate::neighbors::Down;
+use crate::neighbors::{Code, Down};
 use crate::peers::PeerRow;
 use crate::wire::MessageHeader;
 
@@ -261,4 +261,48 @@ pub enum SeedFailure {
     Dial(DialError),
     /// It refused us with this code.
     Refused(u16),
+}
+
+impl SeedFailure {
+    /// A few words for people, which name the remedy where there is one.
+    #[must_use]
+    pub const fn text(&self) -> &'static str {
+        match self {
+            Self::Dial(DialError::NoAddress) => {
+                "the name does not resolve, or its address family has no socket here (see `listen`)"
+            }
+            Self::Dial(DialError::Unreachable) => "no answer from there",
+            Self::Dial(DialError::WrongIdentity) => {
+                "a node with another identity answers there; check the id in ID@HOST:PORT"
+            }
+            Self::Dial(DialError::WrongNetwork) => {
+                "the node there belongs to another network or speaks another version; check `network`"
+            }
+            Self::Dial(DialError::Handshake) => "the handshake failed",
+            Self::Dial(DialError::Busy) => "too many dials at a time",
+            Self::Refused(code) => Code::from_u16(*code).text(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_its_own_words() {
+        let dial = [
+            DialError::NoAddress,
+            DialError::Unreachable,
+            DialError::WrongIdentity,
+            DialError::WrongNetwork,
+            DialError::Handshake,
+            DialError::Busy,
+        ];
+        let mut reasons = dial.map(SeedFailure::Dial).to_vec();
+        reasons.push(SeedFailure::Refused(Code::Full.to_u16()));
+        reasons.push(SeedFailure::Refused(9999));
+        let texts: std::collections::BTreeSet<_> = reasons.iter().map(SeedFailure::text).collect();
+        assert_eq!(texts.len(), reasons.len());
+    }
 }

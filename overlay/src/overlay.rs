@@ -226,7 +226,7 @@ impl Overlay {
     /// All open links, neighbors first.
     #[must_use]
     pub fn peers(&self, now: Now) -> Vec<PeerInfo> {
-        crate::status::peers(self.parts.neighbors.links(), &self.parts.detector, now)
+        crate::status::peers(&self.parts.neighbors, &self.parts.detector, now)
     }
 
     /// How the node is.

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::detector::Detector;
 use crate::input::{LinkId, Now};
 use crate::messages::Messages;
-use crate::neighbors::{Links, Neighbors};
+use crate::neighbors::{Down, Neighbors};
 use crate::peers::Book;
 use crate::sampling::Sampling;
 
@@ -38,11 +38,18 @@ pub struct PeerInfo {
     pub clock_offset_ms: i64,
     /// New messages that came first from it, a credit halved at each rotation.
     pub first_deliveries: u64,
+    /// How long ago, and why, the last neighbor link with it ended, if that is still known.
+    pub last_ending: Option<(Duration, Down)>,
 }
 
 /// All open links, neighbors first.
-pub(crate) fn peers(links: &Links, detector: &Detector, now: Now) -> Vec<PeerInfo> {
-    let mut peers: Vec<PeerInfo> = links
+pub(crate) fn peers(neighbors: &Neighbors, detector: &Detector, now: Now) -> Vec<PeerInfo> {
+    let ending = |peer| {
+        let (at, why) = neighbors.last_ending(peer)?;
+        Some((now.mono.saturating_duration_since(at), why))
+    };
+    let mut peers: Vec<PeerInfo> = neighbors
+        .links()
         .iter()
         .filter(|(_, link)| link.is_open())
         .map(|(id, link)| PeerInfo {
@@ -57,6 +64,7 @@ pub(crate) fn peers(links: &Links, detector: &Detector, now: Now) -> Vec<PeerInf
             rtt: link.rtt,
             clock_offset_ms: link.clock_offset_ms,
             first_deliveries: link.usefulness,
+            last_ending: ending(&link.peer),
         })
         .collect();
     peers.sort_by_key(|info| (!info.neighbor, info.peer));

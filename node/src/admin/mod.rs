@@ -3,6 +3,7 @@
 //! It listens on loopback only and answers nobody without the bearer token. A browser is no way around that: the `Host`
 //! header must name this machine (so a rebound DNS name gets nowhere), and a foreign `Origin` is refused.
 
+mod events;
 mod guard;
 mod metrics;
 mod publish;
@@ -23,7 +24,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use view::{EntryView, LaggedView, PeerView, PublishedView, StatusView};
+pub use view::{DownView, EntryView, LaggedView, PeerView, PublishedView, StatusView};
 
 use crate::Handle;
 use crate::data_dir::AdminToken;

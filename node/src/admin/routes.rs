@@ -13,7 +13,7 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use super::view::{PeerView, StatusView};
-use super::{metrics, publish, subscribe};
+use super::{events, metrics, publish, subscribe};
 use crate::evidence::Exported;
 use crate::{EvidenceError, Handle, PublishError, Stopped, SubscribeError};
 
@@ -45,6 +45,7 @@ pub(super) fn router(api: Api) -> Router {
             "/v1/messages/{*topic}",
             post(publish::publish).get(subscribe::subscribe),
         )
+        .route("/v1/events", get(events::events))
         .route("/v1/evidence", get(evidence))
         .route("/v1/bans/{id}", put(ban).delete(unban))
         .route("/metrics", get(metrics::metrics))

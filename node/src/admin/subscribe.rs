@@ -17,7 +17,7 @@ use super::view::{EntryView, LaggedView};
 use crate::{From, Handle, Item, Order};
 
 /// Silence after which a comment is sent, so that either side notices when the other is gone.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 
-use crate::{Delivery, PeerInfo, Published, Status};
+use crate::{Code, Delivery, Down, PeerInfo, Published, Status};
 
 /// The answer to `GET /v1/status`; times are seconds or milliseconds as their names say.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -106,8 +106,16 @@ pub struct PeerView {
     pub outbound: bool,
     /// A kept neighbor, or a short visit.
     pub neighbor: bool,
+    /// `neighbor`, `suspected` (a neighbor that has answered neither of two probes) or `visit`.
+    pub state: Cow<'static, str>,
     /// Age of the connection.
     pub age_seconds: u64,
+    /// How long nothing has come from it.
+    pub silent_seconds: f64,
+    /// What it is worth as a neighbor: new messages that came first from it, halved at each rotation.
+    pub score: u64,
+    /// Why the last neighbor link with it ended; null where that is not known.
+    pub last_reason: Option<DownView>,
     /// Round trip, milliseconds.
     pub rtt_ms: f64,
     /// Its clock minus ours at the greeting.
@@ -122,16 +130,60 @@ impl PeerView {
     /// Of a link.
     #[must_use]
     pub fn of(peer: &PeerInfo) -> Self {
+        let state = match (peer.neighbor, peer.suspected) {
+            (true, true) => "suspected",
+            (true, false) => "neighbor",
+            (false, _) => "visit",
+        };
         Self {
             id: peer.peer.to_string(),
             address: peer.addr,
             outbound: peer.outbound,
             neighbor: peer.neighbor,
+            state: state.into(),
             age_seconds: peer.age.as_secs(),
+            silent_seconds: peer.silent.as_secs_f64(),
+            score: peer.score,
+            last_reason: peer.last_ending.map(|(ago, why)| DownView {
+                seconds_ago: Some(ago.as_secs()),
+                ..DownView::of(why)
+            }),
             rtt_ms: (peer.rtt.as_secs_f64() * 1e6).round() / 1e3,
             clock_offset_ms: peer.clock_offset_ms,
             bytes_in: peer.bytes_in,
             bytes_out: peer.bytes_out,
+        }
+    }
+}
+
+/// Why a neighbor is one no more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DownView {
+    /// Who ended the link: `peer`, `this node` or `network`.
+    pub by: Cow<'static, str>,
+    /// The close code; null where nobody closed the link.
+    pub code: Option<u16>,
+    /// In words.
+    pub reason: Cow<'static, str>,
+    /// How long ago that was, in the list of peers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds_ago: Option<u64>,
+}
+
+impl DownView {
+    /// Of a reason.
+    #[must_use]
+    pub fn of(why: Down) -> Self {
+        let by = match why {
+            Down::ByPeer(_) => "peer",
+            Down::ByUs(_) => "this node",
+            Down::TimedOut | Down::Reset | Down::Transport => "network",
+        };
+        Self {
+            by: by.into(),
+            code: why.code().map(Code::to_u16),
+            reason: why.text().into(),
+            seconds_ago: None,
         }
     }
 }

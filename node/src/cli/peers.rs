@@ -30,22 +30,30 @@ impl Peers {
                 .collect::<Result<_, _>>()?;
             return out::lines(lines);
         }
-        let header = format!(
-            "{:<52}  {:<21}  {:<8}  {:<9}  {:>8}  {:>8}  {:>12}  {:>12}",
-            "ID", "ADDRESS", "KIND", "DIALLED", "AGE s", "RTT ms", "BYTES IN", "BYTES OUT"
-        );
-        out::lines(std::iter::once(header).chain(peers.iter().map(|peer| {
-            format!(
-                "{:<52}  {:<21}  {:<8}  {:<9}  {:>8}  {:>8.1}  {:>12}  {:>12}",
-                peer.id,
-                peer.address.to_string(),
-                if peer.neighbor { "neighbor" } else { "visit" },
-                if peer.outbound { "by us" } else { "by them" },
-                peer.age_seconds,
-                peer.rtt_ms,
-                peer.bytes_in,
-                peer.bytes_out,
-            )
-        })))
+        out::lines(std::iter::once(HEADER.to_owned()).chain(peers.iter().map(line)))
     }
+}
+
+const HEADER: &str = "ID                                                    ADDRESS                STATE      DIALLED    AGE s  SILENT s    RTT ms  \
+     SCORE      BYTES IN     BYTES OUT  LAST ENDED";
+
+fn line(peer: &PeerView) -> String {
+    let ended = peer.last_reason.as_ref().map(|why| {
+        let ago = why.seconds_ago.unwrap_or_default();
+        format!("{ago} s ago by {}: {}", why.by, why.reason)
+    });
+    format!(
+        "{:<52}  {:<21}  {:<9}  {:<7}  {:>7}  {:>8.1}  {:>8.1}  {:>8}  {:>12}  {:>12}  {}",
+        peer.id,
+        peer.address.to_string(),
+        peer.state,
+        if peer.outbound { "by us" } else { "by them" },
+        peer.age_seconds,
+        peer.silent_seconds,
+        peer.rtt_ms,
+        peer.score,
+        peer.bytes_in,
+        peer.bytes_out,
+        ended.as_deref().unwrap_or("-"),
+    )
 }

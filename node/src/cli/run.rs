@@ -1,6 +1,7 @@
 //! `vouchsafe run`
 
 mod events;
+mod quota;
 mod reload;
 mod signals;
 

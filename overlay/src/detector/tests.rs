@@ -385,8 +385,8 @@ fn where_much_is_lost_the_silent_have_more_time() {
     node.pass(MS);
     assert_eq!(node.detector.take_failed(), [LinkId(1)]);
     // One lost probe is not much, and a thousand that came are none.
-    let mut losses = super::health::Losses::default();
-    let probes = |losses: &super::health::Losses| losses.between(config.last_probes);
+    let mut losses = health::Losses::default();
+    let probes = |losses: &health::Losses| losses.between(config.last_probes);
     assert_eq!(probes(&losses), 10, "nothing is known yet");
     for _ in 0..500 {
         losses.answered(true);

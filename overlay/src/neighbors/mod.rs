@@ -10,6 +10,7 @@ mod clock;
 mod code;
 mod configured;
 mod dials;
+mod endings;
 mod greeting;
 mod idle;
 mod links;
@@ -187,6 +188,7 @@ pub struct Neighbors {
     overdue: BTreeSet<LinkId>,
     pings: pings::Pings,
     clock: clock::ClockWatch,
+    endings: endings::Endings,
     upkeep: upkeep::Upkeep,
     /// Secret that decides which groups are protected from eviction.
     eviction_key: [u8; 32],
@@ -208,6 +210,7 @@ impl Neighbors {
             overdue: BTreeSet::new(),
             pings: pings::Pings::default(),
             clock: clock::ClockWatch::default(),
+            endings: endings::Endings::default(),
             upkeep: upkeep::Upkeep::new(anchors, cx),
             eviction_key: cx.rng.random(),
             leaving: false,
@@ -224,6 +227,12 @@ impl Neighbors {
     #[must_use]
     pub fn links(&self) -> &Links {
         &self.links
+    }
+
+    /// When and why the last neighbor link with a peer ended, if that is not too long ago.
+    #[must_use]
+    pub fn last_ending(&self, peer: &PeerId) -> Option<(Instant, Down)> {
+        self.endings.of(peer)
     }
 
     /// The own record.
@@ -383,6 +392,7 @@ impl Neighbors {
     fn neighbor_down(&mut self, id: LinkId, peer: PeerId, why: Down, cx: &mut Cx<'_>) {
         cx.stats.neighbors.neighbors_down += 1;
         self.upkeep.wake(cx);
+        self.endings.note(peer, why, cx.now.mono);
         self.changes.push(Change::NeighborDown { link: id, peer });
         cx.emit(Event::NeighborDown { peer, why });
     }

@@ -1,13 +1,54 @@
 //! The node's news, as log lines.
 
-use overlay::action::SeedFailure;
-use overlay::input::DialError;
-use vouchsafe::{Code, Down, EventStream, NodeEvent};
+use std::time::Duration;
+
+use tokio::time::{Instant, interval};
+use vouchsafe::admin::DownView;
+use vouchsafe::{EventStream, NodeEvent};
+
+use super::quota::Quotas;
+
+/// How often what was left out is summed up.
+const SUMMARY: Duration = Duration::from_secs(60);
 
 /// Logs until the node has stopped.
 pub(super) async fn log(mut events: EventStream) {
-    while let Some(event) = events.next().await {
-        line(event);
+    let (mut quotas, mut summary) = (Quotas::new(SUMMARY), interval(SUMMARY));
+    loop {
+        tokio::select! {
+            event = events.next() => match event {
+                Some(event) if quotas.admit(kind(&event), Instant::now()) => line(event),
+                Some(_) => {}
+                None => break,
+            },
+            _ = summary.tick() => sum_up(&mut quotas, false),
+        }
+    }
+    sum_up(&mut quotas, true);
+}
+
+fn sum_up(quotas: &mut Quotas, all: bool) {
+    for (kind, left_out) in quotas.take_left_out(Instant::now(), all) {
+        tracing::info!(left_out, "more of the same within a minute: {kind}");
+    }
+}
+
+/// What is counted together.
+const fn kind(event: &NodeEvent) -> &'static str {
+    match event {
+        NodeEvent::NeighborUp { .. } => "neighbor up",
+        NodeEvent::NeighborDown { .. } => "neighbor gone",
+        NodeEvent::Suspected { .. } => "neighbor suspected",
+        NodeEvent::Failed { .. } => "neighbor failed",
+        NodeEvent::Recovered { .. } => "neighbor recovered",
+        NodeEvent::SeedFailed { .. } => "seed failed",
+        NodeEvent::Equivocation { .. } => "equivocation",
+        NodeEvent::Lagged { .. } => "events skipped",
+        NodeEvent::Isolated
+        | NodeEvent::Rejoined { .. }
+        | NodeEvent::ClockSkew { .. }
+        | NodeEvent::CloneDetected
+        | NodeEvent::StoreFailed { .. } => "other",
     }
 }
 
@@ -19,13 +60,8 @@ fn line(event: NodeEvent) {
             outbound,
         } => tracing::info!(%peer, %addr, outbound, "neighbor up"),
         NodeEvent::NeighborDown { peer, why } => {
-            let by = match why {
-                Down::ByPeer(_) => "the peer",
-                Down::ByUs(_) => "this node",
-                Down::TimedOut | Down::Reset | Down::Transport => "the network",
-            };
-            let code = why.code().map(Code::to_u16);
-            tracing::info!(%peer, by, code, reason = why.text(), "neighbor gone");
+            let view = DownView::of(why);
+            tracing::info!(%peer, by = &*view.by, code = view.code, reason = &*view.reason, "neighbor gone");
         }
         NodeEvent::Suspected { peer, silent } => {
             tracing::debug!(%peer, silent_s = silent.as_secs_f64(), "a neighbor is silent and is probed");
@@ -52,7 +88,7 @@ fn line(event: NodeEvent) {
             reason,
             retry_in,
         } => {
-            tracing::warn!(%peer, address = target, retry_in_s = retry_in.as_secs_f64(), "seed failed, tried again: {}", seed_failure(&reason));
+            tracing::warn!(%peer, address = target, retry_in_s = retry_in.as_secs_f64(), "seed failed, tried again: {}", reason.text());
         }
         NodeEvent::ClockSkew { offset_ms } => {
             tracing::warn!(
@@ -70,52 +106,5 @@ fn line(event: NodeEvent) {
         }
         NodeEvent::StoreFailed { problem } => tracing::error!("{problem}"),
         NodeEvent::Lagged { missed } => tracing::debug!(missed, "events were skipped in this log"),
-    }
-}
-
-fn seed_failure(reason: &SeedFailure) -> String {
-    let text = match reason {
-        SeedFailure::Dial(DialError::NoAddress) => {
-            "the name does not resolve, or its address family has no socket here (see `listen`)"
-        }
-        SeedFailure::Dial(DialError::Unreachable) => "no answer from there",
-        SeedFailure::Dial(DialError::WrongIdentity) => {
-            "a node with another identity answers there; check the id in ID@HOST:PORT"
-        }
-        SeedFailure::Dial(DialError::WrongNetwork) => {
-            "the node there belongs to another network or speaks another version; check `network`"
-        }
-        SeedFailure::Dial(DialError::Handshake) => "the handshake failed",
-        SeedFailure::Dial(DialError::Busy) => "too many dials at a time",
-        SeedFailure::Refused(code) => {
-            return format!("it refused: {}", Code::from_u16(*code).text());
-        }
-    };
-    text.to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_reason_has_its_own_words() {
-        let dial = [
-            DialError::NoAddress,
-            DialError::Unreachable,
-            DialError::WrongIdentity,
-            DialError::WrongNetwork,
-            DialError::Handshake,
-            DialError::Busy,
-        ];
-        let mut texts: Vec<String> = dial
-            .map(|error| seed_failure(&SeedFailure::Dial(error)))
-            .to_vec();
-        texts.push(seed_failure(&SeedFailure::Refused(Code::Full.to_u16())));
-        texts.push(seed_failure(&SeedFailure::Refused(9999)));
-        let count = texts.len();
-        texts.sort();
-        texts.dedup();
-        assert_eq!(texts.len(), count);
     }
 }
