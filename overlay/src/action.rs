@@ -280,7 +280,12 @@ impl SeedFailure {
             }
             Self::Dial(DialError::Handshake) => "the handshake failed",
             Self::Dial(DialError::Busy) => "too many dials at a time",
-            Self::Refused(code) => Code::from_u16(*code).text(),
+            Self::Refused(code) => match Code::from_u16(*code) {
+                Code::Duplicate => {
+                    "it has a live connection with this key already; if this goes on, another node runs with a copy of this data directory"
+                }
+                code => code.text(),
+            },
         }
     }
 }

@@ -147,17 +147,17 @@ fn whole() -> Vec<Guard> {
     ]
 }
 
-/// 40 nodes with one path in ten broken for a while, again and again, and others each time.
+/// 40 nodes with one path in five broken for some seconds, three times, and others each time.
 fn broken_paths() -> Scenario {
     let mut events = Vec::new();
-    for turn in 0..6 {
-        let at_s = 20.0 + 20.0 * f64::from(turn);
-        events.push(event(at_s, Happening::Outage { share: 0.1 }));
-        events.push(event(at_s + 3.3, Happening::Heal));
+    for turn in 0..3 {
+        let at_s = 60.0 + 60.0 * f64::from(turn);
+        events.push(event(at_s, Happening::Outage { share: 0.2 }));
+        events.push(event(at_s + 2.9, Happening::Heal));
     }
     Scenario {
         nodes: 40,
-        duration_s: 140.0,
+        duration_s: 240.0,
         events,
         ..world()
     }
@@ -176,7 +176,7 @@ fn alive() -> Vec<Guard> {
             "mistakes",
             broken_paths(),
             "false_failed",
-            [3.0, 20.0],
+            [30.0, 40.0],
         ),
         most(
             Rule::LocalHealth,
@@ -187,7 +187,7 @@ fn alive() -> Vec<Guard> {
                 ..world()
             },
             "false_suspected_by_faulty",
-            [3.0, 60.0],
+            [3.0, 30.0],
         ),
     ]
 }

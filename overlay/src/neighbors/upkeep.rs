@@ -307,7 +307,13 @@ impl Neighbors {
     }
 
     /// Asks a peer to become an outbound neighbor: over the link we dialled, else by a dial.
-    fn ask(&mut self, peer: &PeerId, addr: SocketAddr, book: &mut Book, cx: &mut Cx<'_>) -> bool {
+    pub(super) fn ask(
+        &mut self,
+        peer: &PeerId,
+        addr: SocketAddr,
+        book: &mut Book,
+        cx: &mut Cx<'_>,
+    ) -> bool {
         if let Some((id, _)) = self.links.outbound_to(peer) {
             if self.requests.contains_key(&id)
                 || self.overdue.contains(&id)
@@ -385,7 +391,10 @@ impl Neighbors {
     }
 
     /// The outbound neighbors but for those that are to be kept whatever happens.
-    fn exchangeable<'a>(&'a self, config: &'a Config) -> impl Iterator<Item = (LinkId, &'a Link)> {
+    pub(super) fn exchangeable<'a>(
+        &'a self,
+        config: &'a Config,
+    ) -> impl Iterator<Item = (LinkId, &'a Link)> {
         self.links.neighbors().filter(|(_, link)| {
             link.outbound && !config.persistent.iter().any(|seed| seed.peer == link.peer)
         })
@@ -401,7 +410,7 @@ impl Neighbors {
         members.any(|(peer, _)| self.links.to_peer(&peer).is_none())
     }
 
-    fn give_up(&mut self, id: LinkId, book: &mut Book, cx: &mut Cx<'_>) {
+    pub(super) fn give_up(&mut self, id: LinkId, book: &mut Book, cx: &mut Cx<'_>) {
         cx.stats.neighbors.rotated += 1;
         if let Some(peer) = self.links.get(id).map(|link| link.peer) {
             self.upkeep.avoid_for(peer, Duration::ZERO, cx.now.mono);

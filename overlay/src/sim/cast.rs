@@ -118,7 +118,7 @@ impl<'a> Cast<'a> {
                 Addresses::Local => AddressPreset::Local,
                 Addresses::Flat | Addresses::Zipf => AddressPreset::Wan,
             },
-            external: if who.undialable {
+            external: if who.undialable || !self.scenario.addresses_known {
                 Vec::new()
             } else {
                 vec![who.addr]

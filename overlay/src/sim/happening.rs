@@ -68,6 +68,22 @@ pub enum Happening {
         #[serde(default)]
         one_way: bool,
     },
+    /// All seeds die at once, without a word, and do not come back.
+    SeedsDie,
+    /// The wall clocks of a fraction of the honest nodes jump.
+    Clock {
+        /// 0 to 1.
+        fraction: f64,
+        /// Seconds, forward or back.
+        by_s: f64,
+    },
+    /// All clocks that jumped are put right.
+    ClocksRight,
+    /// A fraction of the honest nodes has another address from now on, and is not told.
+    Move {
+        /// 0 to 1.
+        fraction: f64,
+    },
     /// All partitions and outages end.
     Heal,
     /// So many new nodes join at once, spread over some seconds.
@@ -95,12 +111,17 @@ impl Event {
             Happening::Crash { fraction }
             | Happening::CrashInCommit { fraction }
             | Happening::Stall { fraction, .. }
+            | Happening::Clock { fraction, .. }
+            | Happening::Move { fraction }
             | Happening::Slow { fraction, .. }
             | Happening::Lossy { fraction, .. }
             | Happening::Outage { share: fraction }
                 if !(0.0..=1.0).contains(fraction) =>
             {
                 wrong("a fraction from 0 to 1")
+            }
+            Happening::Clock { by_s, .. } if !(-1e8..=1e8).contains(by_s) => {
+                wrong("by_s from -100000000 to 100000000")
             }
             Happening::Slow { by_s, .. } if !(0.0..=60.0).contains(by_s) => {
                 wrong("by_s from 0 to 60")

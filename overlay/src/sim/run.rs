@@ -60,6 +60,8 @@ pub(super) struct Run<'a> {
     pub(super) watch: Watch,
     pub(super) checker: Checker,
     crashed: Vec<usize>,
+    /// Whose clock has jumped, and by how many seconds.
+    stepped: Vec<(usize, f64)>,
     fate: ChaCha12Rng,
     clique: Arc<Clique>,
     threads: usize,
@@ -112,6 +114,7 @@ impl<'a> Run<'a> {
             watch: Watch::new(seed, victims.into_iter().collect::<BTreeSet<_>>()),
             checker: Checker::default(),
             crashed: Vec::new(),
+            stepped: Vec::new(),
             fate,
             clique,
             threads: threads.max(1),
@@ -347,7 +350,7 @@ impl<'a> Run<'a> {
     }
 
     fn player(&self, index: usize) -> Result<Player, ScenarioError> {
-        self.player_at(index, self.world.now())
+        self.player_at(index, self.world.now_at(index))
     }
 
     /// The player of a host whose clock shows `now` when it starts.
@@ -411,6 +414,28 @@ impl<'a> Run<'a> {
                     self.world.lose(index, loss);
                 }
             }
+            Happening::SeedsDie => {
+                for index in 0..self.scenario.seeds {
+                    self.world.crash(index);
+                }
+            }
+            Happening::Clock { fraction, by_s } => {
+                for index in self.draw(fraction) {
+                    self.world.step_clock(index, (by_s * 1e3) as i64);
+                    self.stepped.push((index, by_s));
+                }
+            }
+            Happening::ClocksRight => {
+                for (index, by_s) in std::mem::take(&mut self.stepped) {
+                    self.world.step_clock(index, -(by_s * 1e3) as i64);
+                }
+            }
+            Happening::Move { fraction } => {
+                for index in self.draw(fraction) {
+                    let addr = self.free_address();
+                    self.world.move_to(index, addr);
+                }
+            }
             Happening::Outage { share } => self.world.split_pairs(share),
             Happening::Partition { groups, one_way } => {
                 let mut group = Vec::with_capacity(self.world.len());
@@ -443,6 +468,18 @@ impl<'a> Run<'a> {
     }
 
     /// A fraction of the honest nodes that are up, at random.
+    /// An address that nobody has, in a prefix of its own.
+    fn free_address(&mut self) -> std::net::SocketAddr {
+        loop {
+            let [a, b, c]: [u8; 3] = self.fate.random();
+            // As those of worlds where prefixes do not count; 198 is in no other use here.
+            let addr = std::net::SocketAddr::from(([198, a, b, c], 4100));
+            if self.world.at(&addr).is_none() {
+                return addr;
+            }
+        }
+    }
+
     fn draw(&mut self, fraction: f64) -> Vec<usize> {
         let mut up: Vec<usize> = self
             .world

@@ -39,6 +39,8 @@ pub struct Scenario {
     pub seeds: usize,
     /// How the addresses of nodes are spread over prefixes.
     pub addresses: Addresses,
+    /// Nodes are told where others can dial them; else they learn it from what their peers see.
+    pub addresses_known: bool,
     /// Fraction of honest nodes that cannot be dialled from outside, 0 to 1.
     pub undialable: f64,
 
@@ -254,6 +256,7 @@ impl Default for Scenario {
             join_s: 10.0,
             seeds: 3,
             addresses: Addresses::Local,
+            addresses_known: true,
             undialable: 0.0,
             delay_ms: (5.0, 110.0),
             delays: Delays::Map,

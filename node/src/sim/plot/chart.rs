@@ -115,6 +115,14 @@ fn moments(scenario: &Scenario) -> Vec<Moment> {
             Happening::Lossy { fraction, .. } => {
                 format!("{} % lossy", numbers::figure(fraction * 100.0))
             }
+            Happening::SeedsDie => "seeds die".to_owned(),
+            Happening::Clock { fraction, .. } => {
+                format!("{} % clocks jump", numbers::figure(fraction * 100.0))
+            }
+            Happening::ClocksRight => "clocks put right".to_owned(),
+            Happening::Move { fraction } => {
+                format!("{} % move", numbers::figure(fraction * 100.0))
+            }
             Happening::Outage { .. } => "outage".to_owned(),
             Happening::Partition { .. } => "partition".to_owned(),
             Happening::Heal => "partitions end".to_owned(),

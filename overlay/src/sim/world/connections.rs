@@ -174,8 +174,11 @@ impl Host {
         sink: &mut Sink<'_>,
     ) {
         if let Some(end) = self.ends.get(&link) {
-            let (host, far) = (end.host, end.far);
+            let (host, far, lost) = (end.host, end.far, end.lost);
             self.lose(link, Lost::ClosedByUs, now, ground, sink);
+            if lost {
+                return;
+            }
             self.cut_far(host, far, Lost::ClosedByPeer(code), now, ground, sink);
         }
     }

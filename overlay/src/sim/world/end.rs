@@ -22,6 +22,8 @@ pub(super) struct End {
     pub(super) addr: SocketAddr,
     /// The core has been told of it.
     pub(super) announced: bool,
+    /// Nothing passes any more: the machine at one end has another address now.
+    pub(super) lost: bool,
     /// The core has closed it and sends nothing more on it.
     pub(super) closing: bool,
     /// When the last frame of each lane arrives: streams are in order.
@@ -48,6 +50,7 @@ impl End {
             peer,
             addr,
             announced: false,
+            lost: false,
             closing: false,
             arrives: [now; 5],
             used: [0; 5],

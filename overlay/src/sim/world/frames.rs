@@ -75,6 +75,9 @@ impl Host {
         self.traffic.into += back as u64;
         let wire = u32::try_from(out).unwrap_or(u32::MAX);
         let back = u32::try_from(back).unwrap_or(u32::MAX);
+        if end.lost {
+            return;
+        }
         let (host, far) = (end.host, end.far);
         let burst = (end.weather).loss(&ground.paths.bursts, now, &mut self.path);
         let passes = (1.0 - ground.paths.loss) * (1.0 - burst) * (1.0 - self.lossy);

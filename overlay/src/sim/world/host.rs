@@ -17,7 +17,7 @@ use super::streams::{Purpose, stream};
 use super::time::Time;
 use super::uplink::Uplink;
 use crate::action::{Receipt, Row};
-use crate::input::{DialError, Input, LinkId, Lost, Token};
+use crate::input::{DialError, Input, LinkId, Lost, Now, Token};
 use crate::sim::invariants::Guard;
 use crate::sim::spread::tap::Tap;
 
@@ -131,6 +131,8 @@ pub struct Host {
     /// So much of what it sends is lost.
     pub(super) lossy: f64,
     pub(super) slow: Option<Slow>,
+    /// How far its wall clock is ahead, milliseconds.
+    pub(super) clock_ms: i64,
     /// It has been slow, lossy or stalled at some time.
     pub(super) faulty: bool,
     /// What it said of its neighbors, since the last look.
@@ -169,6 +171,7 @@ impl Host {
             path: stream(seed, index, Purpose::Path),
             lossy: 0.0,
             slow: None,
+            clock_ms: 0,
             faulty: false,
             verdicts: Vec::new(),
             tap: None,
@@ -253,6 +256,15 @@ impl Host {
     /// What it noted of messages.
     pub(in crate::sim) fn tap(&self) -> Option<&Tap> {
         self.tap.as_deref()
+    }
+
+    /// The time it is, as its own clocks show it.
+    pub(super) fn now(&self, ground: &Ground, time: Time) -> Now {
+        let now = ground.now(time);
+        Now {
+            unix_ms: now.unix_ms.saturating_add_signed(self.clock_ms),
+            ..now
+        }
     }
 
     /// Until when it stands still, if it does.

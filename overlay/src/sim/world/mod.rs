@@ -307,6 +307,40 @@ impl World {
         host.faulty = true;
     }
 
+    /// The host's wall clock jumps by so much.
+    pub fn step_clock(&mut self, index: usize, by_ms: i64) {
+        let host = self.host_mut(index);
+        host.clock_ms = host.clock_ms.saturating_add(by_ms);
+    }
+
+    /// What a host is told when it starts now.
+    #[must_use]
+    pub fn now_at(&self, index: usize) -> Now {
+        self.host(index).now(&self.ground, self.time)
+    }
+
+    /// The host has another address from now on. Nothing passes any more on the connections it has, and neither end is told.
+    pub fn move_to(&mut self, index: usize, addr: std::net::SocketAddr) {
+        let host = self.host_mut(index);
+        let (number, old) = (host.index, std::mem::replace(&mut host.who.addr, addr));
+        let mut lost: Vec<(u32, LinkId)> = Vec::new();
+        for (link, end) in &mut host.ends {
+            end.lost = true;
+            lost.push((number, *link));
+            lost.push((end.host, end.far));
+        }
+        self.ground.directory.remove(&old);
+        self.ground.directory.insert(addr, number);
+        let at = self.time.after(IDLE_TIMEOUT);
+        for (host, link) in lost {
+            if let Some(end) = self.host_mut(host as usize).ends.get_mut(&link) {
+                end.lost = true;
+            }
+            let reason = Lost::TimedOut;
+            self.schedule(host, What::Cut { link, reason }, at);
+        }
+    }
+
     /// Splits the network: hosts of different groups do not reach each other, or, one way, nothing passes from group 0 to the others.
     /// Replaces an earlier split. Hosts added later belong to group 0.
     pub fn split(&mut self, group: Vec<u8>, one_way: bool) {

@@ -21,17 +21,19 @@ impl Host {
     /// Gives the player one input and carries out what comes of it.
     pub(super) fn tell(&mut self, input: Input, now: Time, ground: &Ground, sink: &mut Sink<'_>) {
         self.note(&input, now);
+        let moment = Moment {
+            host: self.index,
+            at: now,
+            // Nobody is to blame for a wrong clock: records are judged by the right one.
+            now: ground.now(now),
+        };
+        let clock = self.now(ground, now);
         let Some(player) = self.player.as_mut() else {
             return;
         };
         self.handled += 1;
-        let moment = Moment {
-            host: self.index,
-            at: now,
-            now: ground.now(now),
-        };
         self.guard.told(&input, &moment);
-        player.handle(moment.now, input);
+        player.handle(clock, input);
         // What a close leads to is an input of its own, and no input comes before the last action of another has been taken.
         let mut closed = Vec::new();
         while let Some(action) = self.player.as_mut().and_then(Player::poll_action) {
