@@ -1,13 +1,15 @@
 //! Running a scenario: who starts when, what happens when, what is measured when.
 
+mod happen;
+mod stays;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
-use rand::RngExt as _;
 use rand::rngs::ChaCha12Rng;
 use rand::seq::SliceRandom as _;
 
+use self::stays::{exponential, rest_of_stay, weibull};
 use super::adversary::{Clique, Puppet};
 use super::cast::Cast;
 use super::crowd::Crowd;
@@ -18,7 +20,7 @@ use super::scenario::{Happening, Scenario, ScenarioError, Start};
 use super::spread::Spread;
 use super::watch::Watch;
 use super::world::streams::{Purpose, WORLD, stream};
-use super::world::{Doom, Player, Time, World};
+use super::world::{Player, Time, World};
 use crate::input::Now;
 
 /// Hostile nodes bring together what they know this often, simulated seconds.
@@ -309,8 +311,14 @@ impl<'a> Run<'a> {
         if mean > 0.0 && index >= self.scenario.seeds && !self.world.host(index).who().hostile {
             let number = u32::try_from(index).unwrap_or(u32::MAX);
             let mut life = stream(self.world.seed(), number, Purpose::Life);
-            let session = weibull(mean, self.scenario.session_shape, &mut life);
             let starts = self.world.host(index).starts();
+            let shape = self.scenario.session_shape;
+            // Those who are there from the beginning have been for a while: else most of them would be gone soon, where many stays are short.
+            let session = if index < self.scenario.nodes && starts == 1 {
+                rest_of_stay(mean, shape, &mut life)
+            } else {
+                weibull(mean, shape, &mut life)
+            };
             let now = self.world.time().seconds();
             self.at(
                 now + session,
@@ -368,158 +376,6 @@ impl<'a> Run<'a> {
         };
         roles.player(index, now)
     }
-
-    fn happen(&mut self, what: Happening) -> Result<(), ScenarioError> {
-        match what {
-            Happening::Crash { fraction } => {
-                for index in self.draw(fraction) {
-                    self.world.crash(index);
-                    self.crashed.push(index);
-                }
-            }
-            Happening::CrashInCommit { fraction } => {
-                for index in self.draw(fraction) {
-                    let doom = if self.fate.random() {
-                        Doom::Before
-                    } else {
-                        Doom::After
-                    };
-                    self.world.doom(index, Some(doom));
-                    self.crashed.push(index);
-                }
-            }
-            Happening::Restart => {
-                for index in std::mem::take(&mut self.crashed) {
-                    self.world.doom(index, None);
-                    self.start(index)?;
-                }
-            }
-            Happening::Stall { fraction, for_s } => {
-                for index in self.draw(fraction) {
-                    self.world.stall(index, Duration::from_secs_f64(for_s));
-                }
-            }
-            Happening::Slow {
-                fraction,
-                for_s,
-                by_s,
-            } => {
-                for index in self.draw(fraction) {
-                    let [span, by] = [for_s, by_s].map(Duration::from_secs_f64);
-                    self.world.slow(index, span, by);
-                }
-            }
-            Happening::Lossy { fraction, loss } => {
-                for index in self.draw(fraction) {
-                    self.world.lose(index, loss);
-                }
-            }
-            Happening::SeedsDie => {
-                for index in 0..self.scenario.seeds {
-                    self.world.crash(index);
-                }
-            }
-            Happening::Clock { fraction, by_s } => {
-                for index in self.draw(fraction) {
-                    self.world.step_clock(index, (by_s * 1e3) as i64);
-                    self.stepped.push((index, by_s));
-                }
-            }
-            Happening::ClocksRight => {
-                for (index, by_s) in std::mem::take(&mut self.stepped) {
-                    self.world.step_clock(index, -(by_s * 1e3) as i64);
-                }
-            }
-            Happening::Move { fraction } => {
-                for index in self.draw(fraction) {
-                    let addr = self.free_address();
-                    self.world.move_to(index, addr);
-                }
-            }
-            Happening::Outage { share } => self.world.split_pairs(share),
-            Happening::Partition { groups, one_way } => {
-                let mut group = Vec::with_capacity(self.world.len());
-                for _ in 0..self.world.len() {
-                    let mut draw: f64 = self.fate.random();
-                    let mut mine = 0;
-                    for part in &groups {
-                        if draw < *part {
-                            break;
-                        }
-                        draw -= part;
-                        mine += 1;
-                    }
-                    group.push(u8::try_from(mine.min(groups.len() - 1)).unwrap_or(u8::MAX));
-                }
-                self.world.split(group, one_way);
-            }
-            Happening::Heal => self.world.heal(),
-            Happening::Join { nodes, over_s } => {
-                let now = self.world.time().seconds();
-                for n in 0..nodes {
-                    let index = self.world.len();
-                    let who = self.cast.who(index, false);
-                    self.world.add(who);
-                    self.at(now + over_s * n as f64 / nodes as f64, Step::Start(index));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// A fraction of the honest nodes that are up, at random.
-    /// An address that nobody has, in a prefix of its own.
-    fn free_address(&mut self) -> std::net::SocketAddr {
-        loop {
-            let [a, b, c]: [u8; 3] = self.fate.random();
-            // As those of worlds where prefixes do not count; 198 is in no other use here.
-            let addr = std::net::SocketAddr::from(([198, a, b, c], 4100));
-            if self.world.at(&addr).is_none() {
-                return addr;
-            }
-        }
-    }
-
-    fn draw(&mut self, fraction: f64) -> Vec<usize> {
-        let mut up: Vec<usize> = self
-            .world
-            .hosts()
-            .filter(|host| host.is_honest())
-            .map(|host| host.index() as usize)
-            .collect();
-        up.shuffle(&mut self.fate);
-        up.truncate((up.len() as f64 * fraction).round() as usize);
-        up
-    }
-}
-
-fn exponential(mean: f64, rng: &mut impl rand::Rng) -> f64 {
-    -mean * (1.0 - rng.random::<f64>()).ln()
-}
-
-/// A Weibull draw with this mean and shape.
-fn weibull(mean: f64, shape: f64, rng: &mut impl rand::Rng) -> f64 {
-    let scale = mean / gamma(1.0 + 1.0 / shape);
-    scale * (-(1.0 - rng.random::<f64>()).ln()).powf(1.0 / shape)
-}
-
-/// The gamma function for arguments of at least 1 (Lanczos, g = 5, 6 terms; relative error below 1e-9).
-fn gamma(x: f64) -> f64 {
-    const C: [f64; 6] = [
-        76.180_091_729_471_46,
-        -86.505_320_329_416_77,
-        24.014_098_240_830_91,
-        -1.231_739_572_450_155,
-        0.120_865_097_386_617_9e-2,
-        -0.539_523_938_495_3e-5,
-    ];
-    let y = x - 1.0;
-    let base = y + 5.5;
-    let mut series = 1.000_000_000_190_015;
-    for (n, c) in C.iter().enumerate() {
-        series += c / (y + 1.0 + n as f64);
-    }
-    ((y + 0.5) * base.ln() - base).exp() * 2.506_628_274_631_000_5 * series
 }
 
 #[cfg(test)]
@@ -653,18 +509,5 @@ mod tests {
         // No fast start: an exchange in ten seconds, and few dials for what is new.
         let dials = outcome.counters["peers.dials"];
         assert!(dials <= 60.0, "{dials} dials");
-    }
-
-    #[test]
-    fn gamma_of_known_arguments() {
-        for (x, value) in [
-            (1.0, 1.0),
-            (2.0, 1.0),
-            (3.0, 2.0),
-            (5.0, 24.0),
-            (1.5, 0.886_226_925_452_758),
-        ] {
-            assert!((gamma(x) / value - 1.0).abs() < 1e-8, "{x}: {}", gamma(x));
-        }
     }
 }
