@@ -1,5 +1,6 @@
 //! What goes out through the one door: [`Overlay::poll_action`](crate::Overlay::poll_action).
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -263,11 +264,10 @@ pub enum SeedFailure {
     Refused(u16),
 }
 
-impl SeedFailure {
-    /// A few words for people, which name the remedy where there is one.
-    #[must_use]
-    pub const fn text(&self) -> &'static str {
-        match self {
+/// A few words for people, which name the remedy where there is one.
+impl fmt::Display for SeedFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
             Self::Dial(DialError::NoAddress) => {
                 "the name does not resolve, or its address family has no socket here (see `listen`)"
             }
@@ -280,13 +280,17 @@ impl SeedFailure {
             }
             Self::Dial(DialError::Handshake) => "the handshake failed",
             Self::Dial(DialError::Busy) => "too many dials at a time",
-            Self::Refused(code) => match Code::from_u16(*code) {
-                Code::Duplicate => {
-                    "it has a live connection with this key already; if this goes on, another node runs with a copy of this data directory"
-                }
-                code => code.text(),
-            },
-        }
+            Self::Refused(code) => {
+                let text = match Code::from_u16(*code) {
+                    Code::Duplicate => {
+                        "it has a live connection with this key already; if this goes on, another node runs with a copy of this data directory"
+                    }
+                    code => code.text(),
+                };
+                return write!(f, "it refused: {text}");
+            }
+        };
+        f.write_str(text)
     }
 }
 
@@ -307,7 +311,8 @@ mod tests {
         let mut reasons = dial.map(SeedFailure::Dial).to_vec();
         reasons.push(SeedFailure::Refused(Code::Full.to_u16()));
         reasons.push(SeedFailure::Refused(9999));
-        let texts: std::collections::BTreeSet<_> = reasons.iter().map(SeedFailure::text).collect();
+        let texts: std::collections::BTreeSet<_> =
+            reasons.iter().map(ToString::to_string).collect();
         assert_eq!(texts.len(), reasons.len());
     }
 }

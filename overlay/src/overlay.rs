@@ -22,7 +22,7 @@ use crate::conduct::{Conduct, Judgement};
 use crate::config::{Config, ConfigError};
 use crate::cx::{Cx, Outbox};
 use crate::detector::Detector;
-use crate::input::{Command, Input, Lane, LinkId, Lost, Now};
+use crate::input::{Command, Input, Lane, LinkId, Now};
 use crate::messages::Messages;
 use crate::neighbors::{Code, Neighbors, Phase};
 use crate::peers::{Book, Own};
@@ -279,9 +279,6 @@ impl Parts {
                 );
             }
             Input::Disconnected { link, reason } => {
-                if reason == Lost::ClosedByPeer(u32::from(Code::Failed.to_u16())) {
-                    self.detector.taken_for_dead(cx);
-                }
                 self.neighbors
                     .on_disconnected(link, &reason, &mut self.book, cx);
                 self.conduct.closed(link, cx);

@@ -60,7 +60,7 @@ pub(crate) fn peers(neighbors: &Neighbors, detector: &Detector, now: Now) -> Vec
             neighbor: link.is_neighbor(),
             age: now.mono.saturating_duration_since(link.since),
             silent: now.mono.saturating_duration_since(link.last_in),
-            suspected: detector.standing(id).suspected,
+            suspected: detector.is_suspected(id),
             rtt: link.rtt,
             clock_offset_ms: link.clock_offset_ms,
             first_deliveries: link.usefulness,

@@ -206,7 +206,7 @@ fn who_leaves_in_the_middle_holds_nobody_up() {
 /// A latecomer gets what it missed by repair: short ones whole, long ones head first.
 #[test]
 fn who_comes_late_gets_bodies_of_every_size() {
-    let mut world = joined(7, 6);
+    let mut world = joined(1, 6);
     let mut sent = Vec::new();
     for (n, size) in (0..).zip([500, 4000, 40_000, 49_148, 60_000, 700_000, 2_000_000]) {
         sent.push(payload(n, size));
@@ -219,8 +219,7 @@ fn who_comes_late_gets_bodies_of_every_size() {
     world.run(60 * SECOND);
     assert_delivered(&world, &sent);
     let stats = world.nodes[6].core.as_ref().expect("alive").stats();
-    // The second of two that were compared with may have been asked before the first had answered.
-    assert!((7..=14).contains(&stats.repair.received));
+    assert_eq!(stats.repair.received, 7);
     assert_eq!(stats.bodies.completed, 3);
     assert!(sum(&world, |it| it.bodies.loads) >= 3, "from the store");
 }

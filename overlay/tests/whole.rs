@@ -185,7 +185,8 @@ fn of_two_nodes_with_one_key_the_one_that_meets_the_others_record_stops_publishi
             .filter(|event| matches!(event, Event::CloneDetected))
             .count()
     };
-    let mut world = World::new(8);
+    // A world in which somebody lets the copy in: where all others have a live connection that the first node dialled, nobody does.
+    let mut world = World::new(3);
     join(&mut world, 6);
     world.run(20 * SECOND);
     // A restart is no clone, though its older records are still going round.
@@ -209,11 +210,9 @@ fn of_two_nodes_with_one_key_the_one_that_meets_the_others_record_stops_publishi
             ..
         }
     )));
-    // When the first node signs its next record, the copy meets one that it never issued, too, unless nobody has let it in: whoever has
-    // a live connection that the first node dialled refuses the copy's.
+    // When the first node signs its next record, the copy meets one that it never issued, too.
     world.run(35 * 60 * SECOND);
-    let core = world.nodes[copy].core.as_ref().expect("alive");
-    assert!(clones(&world, copy) == 1 || core.stats().neighbors.opened == 0);
+    assert_eq!(clones(&world, copy), 1);
     for index in [0, 1, 2, 4, 5] {
         assert_eq!(clones(&world, index), 0, "node {index}");
     }

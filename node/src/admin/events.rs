@@ -70,7 +70,7 @@ fn named(event: &NodeEvent) -> (&'static str, Value) {
             retry_in,
         } => (
             "seed_failed",
-            json!({ "id": peer, "address": target, "reason": reason.text(), "retry_in_seconds": retry_in.as_secs_f64() }),
+            json!({ "id": peer, "address": target, "reason": reason.to_string(), "retry_in_seconds": retry_in.as_secs_f64() }),
         ),
         NodeEvent::ClockSkew { offset_ms } => ("clock_skew", json!({ "offset_ms": offset_ms })),
         NodeEvent::CloneDetected => ("clone_detected", json!({})),

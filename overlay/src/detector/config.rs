@@ -18,9 +18,8 @@ pub struct Config {
     /// Neighbors that are asked to probe a silent one: k of SWIM (Das et al. 2002, section 3.1).
     pub helpers: usize,
     /// Probes after a neighbor is suspected, before it is given up: where nothing is lost, and where much is. In between the losses of late
-    /// decide. Guesses: with 5 % of packets lost either way, or half of them in bursts of half a second, the second number keeps mistakes
-    /// below one in a thousand hours (scenario `mistakes`), and the first keeps the mean time until a death is noticed below 4 s
-    /// (scenario `detect`).
+    /// decide. Guesses: with half of all packets lost in bursts of half a second a fixed 4 led to 15 mistakes in 50 observer hours and 16 to
+    /// none (scenario `mistakes`); 4 keeps the mean time until a death is noticed below 4 s (scenario `detect`).
     pub last_probes: (u8, u8),
 }
 

@@ -1,4 +1,5 @@
-//! How much is lost of late, and how slow this node itself is: the local health multiplier of Lifeguard (Dadgar, Phillips and Currey 2018, section IV.A).
+//! How slow this node itself is, by the local health multiplier of Lifeguard (Dadgar, Phillips and Currey 2018, section IV.A), and how
+//! much is lost of late.
 //!
 //! A node that does not get to run judges the living by answers that it has not read yet. So whoever wakes up late listens before it
 //! judges, and has more patience for a while.
@@ -59,7 +60,7 @@ impl Health {
 
 /// What share of lost first probes is much. A guess.
 const MUCH: f64 = 0.01;
-/// What one round counts for: a network is known by its last hundred rounds, which are a quarter of a minute for 20 neighbors.
+/// What one round counts for: a network is known by its last hundred rounds, which take half a minute with 20 neighbors.
 const WEIGHT: f64 = 1.0 / 64.0;
 
 /// How much is lost, as the probes of the living tell: of all links, since on a single one too few are sent to know before it matters.

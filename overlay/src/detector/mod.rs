@@ -83,6 +83,8 @@ struct Watch {
     answer: Smoothed,
     /// Whoever of both ends probed last lets the other one begin the next time: else both would probe whenever a link falls silent.
     begun_here: bool,
+    /// We dialled it.
+    chosen: bool,
     /// The probes of the last round that were not answered yet: numbers, and when each was sent. As many as a round has at most.
     asked: Vec<(u16, Instant)>,
     round: Option<Round>,
@@ -103,27 +105,12 @@ struct Round {
     put_off: bool,
 }
 
-/// What is to be known of a neighbor outside.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
-    /// It has answered neither of two probes.
-    pub suspected: bool,
-}
-
 impl Detector {
-    /// How a neighbor stands.
+    /// Whether a neighbor has answered neither of two probes.
     #[must_use]
-    pub fn standing(&self, link: LinkId) -> Standing {
+    pub fn is_suspected(&self, link: LinkId) -> bool {
         let round = self.watches.get(&link).and_then(|it| it.round.as_ref());
-        Standing {
-            suspected: round.is_some_and(|round| round.suspected),
-        }
-    }
-
-    /// How slow this node itself is at the moment: 0 (not at all) to 8. All of its patience is multiplied by one more than that.
-    #[must_use]
-    pub fn health(&self, now: Instant) -> u32 {
-        self.health.score(now)
+        round.is_some_and(|round| round.suspected)
     }
 
     /// Takes the links whose peers are to be given up.

@@ -10,7 +10,7 @@ use crate::action::Event;
 use crate::collections::Smoothed;
 use crate::cx::Cx;
 use crate::input::{Lane, LinkId};
-use crate::neighbors::{Change, Link, Links};
+use crate::neighbors::{Change, Code, Down, Link, Links};
 use crate::rules::Rule;
 use crate::wire::{Look, Message};
 
@@ -22,7 +22,8 @@ impl Detector {
     pub fn on_change(&mut self, change: &Change, links: &Links, cx: &mut Cx<'_>) {
         match change {
             Change::NeighborUp { link, peer } => {
-                let rtt = links.get(*link).map_or(Duration::ZERO, |link| link.rtt);
+                let (rtt, chosen) = (links.get(*link))
+                    .map_or((Duration::ZERO, false), |link| (link.rtt, link.outbound));
                 let mut answer = Smoothed::new(rtt / 4);
                 answer.sample(rtt);
                 let at = cx.now.mono + cx.config.detector.idle;
@@ -30,8 +31,9 @@ impl Detector {
                     peer: *peer,
                     at,
                     answer,
+                    chosen,
                     // Crossing first probes cost one more; the ends must differ.
-                    begun_here: links.get(*link).is_some_and(|link| link.outbound),
+                    begun_here: chosen,
                     asked: Vec::new(),
                     round: None,
                 };
@@ -39,7 +41,14 @@ impl Detector {
                 self.watches.insert(*link, watch);
                 self.due.insert((at, *link));
             }
-            Change::NeighborDown { link, .. } => self.forget(*link),
+            Change::NeighborDown { link, why, .. } => {
+                // Whoever dialled us may be anybody, and make us slow by saying so again and again.
+                let chosen = self.watches.get(link).is_some_and(|it| it.chosen);
+                if chosen && *why == Down::ByPeer(Code::Failed) {
+                    self.health.taken_for_dead(cx.now.mono);
+                }
+                self.forget(*link);
+            }
             Change::Closed { .. } | Change::Opened { .. } | Change::DialFailed { .. } => {}
         }
     }
@@ -50,11 +59,6 @@ impl Detector {
         }
         self.probed.remove(&link);
         self.looks.forget(link);
-    }
-
-    /// The peer of a link took us for dead, and said so.
-    pub fn taken_for_dead(&mut self, cx: &Cx<'_>) {
-        self.health.taken_for_dead(cx.now.mono);
     }
 
     /// A frame came over a link: whoever sent it lives. `silent` = how long nothing had come before it.
@@ -286,11 +290,14 @@ fn helpers(target: &PeerId, links: &Links, cx: &mut Cx<'_>) -> Vec<LinkId> {
 
 #[cfg(test)]
 impl Detector {
-    pub(super) fn check(&self) {
+    pub(super) fn check(&self, config: &Config) {
         assert_eq!(self.watches.len(), self.due.len());
         for (link, watch) in &self.watches {
             assert!(self.due.contains(&(watch.at, *link)));
             assert_eq!(watch.round.is_some(), self.probed.contains(link));
+            let (least, most) = config.last_probes;
+            let round = FIRST_PROBES + most + least;
+            assert!(watch.asked.len() <= usize::from(round));
         }
         assert!(self.looks.len() <= super::looks::MAX_LOOKS);
     }

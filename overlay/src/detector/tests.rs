@@ -6,7 +6,7 @@ use super::looks::{MAX_LOOKS, MAX_LOOKS_EACH};
 use super::*;
 use crate::action::Event;
 use crate::input::Lane;
-use crate::neighbors::{Change, Links};
+use crate::neighbors::{Change, Code, Down, Links};
 use crate::testing::{Bench, neighbor, peer};
 use crate::wire::{Look, Message};
 
@@ -60,7 +60,7 @@ impl Node {
 
     fn tick(&mut self) {
         self.detector.on_timeout(&self.links, &mut self.bench.cx());
-        self.detector.check();
+        self.detector.check(&self.bench.config.detector);
         self.collect();
     }
 
@@ -84,7 +84,7 @@ impl Node {
         let silent = self.bench.now.mono - last;
         self.links.touch(link, self.bench.now.mono);
         self.detector.on_frame(link, silent, &mut self.bench.cx());
-        self.detector.check();
+        self.detector.check(&self.bench.config.detector);
         self.collect();
     }
 
@@ -120,10 +120,10 @@ fn a_silent_neighbor_is_probed_suspected_and_given_up() {
         [false],
         "a stream may work where datagrams do not"
     );
-    assert!(!node.detector.standing(LinkId(1)).suspected);
+    assert!(!node.detector.is_suspected(LinkId(1)));
     node.pass(config.patience.0);
     assert!(matches!(node.events[..], [Event::Suspected { .. }]));
-    assert!(node.detector.standing(LinkId(1)).suspected);
+    assert!(node.detector.is_suspected(LinkId(1)));
     node.pass(config.patience.0 * 4 - MS);
     assert_eq!(node.probes(1), [true, false, true, false]);
     assert_eq!(node.detector.take_failed(), []);
@@ -141,9 +141,9 @@ fn a_silent_neighbor_is_probed_suspected_and_given_up() {
 fn any_frame_ends_the_suspicion_and_only_an_answer_measures() {
     let mut node = node(1);
     node.pass(Duration::from_millis(4500));
-    assert!(node.detector.standing(LinkId(1)).suspected);
+    assert!(node.detector.is_suspected(LinkId(1)));
     node.hear(1);
-    assert!(!node.detector.standing(LinkId(1)).suspected);
+    assert!(!node.detector.is_suspected(LinkId(1)));
     assert!(matches!(
         node.events[..],
         [Event::Suspected { .. }, Event::Recovered { silent, .. }] if silent == Duration::from_millis(4500)
@@ -294,7 +294,7 @@ fn looks_are_bounded_for_each_and_in_all() {
             let look = Look { number, target };
             let (links, cx) = (&node.links, &mut node.bench.cx());
             node.detector.on_look(LinkId(asker), look, links, cx);
-            node.detector.check();
+            node.detector.check(&node.bench.config.detector);
         }
         let most = MAX_LOOKS.min(MAX_LOOKS_EACH * (asker as usize - 1));
         assert_eq!(node.detector.looks.len(), most);
@@ -304,6 +304,7 @@ fn looks_are_bounded_for_each_and_in_all() {
     let down = Change::NeighborDown {
         link: LinkId(1),
         peer: peer(1),
+        why: Down::TimedOut,
     };
     node.detector
         .on_change(&down, &node.links, &mut node.bench.cx());
@@ -329,12 +330,12 @@ fn a_visitor_asks_for_no_look() {
 fn a_node_that_wakes_late_listens_before_it_judges() {
     let mut node = node(3);
     node.pass(Duration::from_millis(4500));
-    assert!(node.detector.standing(LinkId(1)).suspected);
+    assert!(node.detector.is_suspected(LinkId(1)));
     // The process stands still; what was answered meanwhile is unread.
     node.bench.advance(Duration::from_secs(10));
     node.tick();
     assert_eq!(node.detector.take_failed(), []);
-    assert_eq!(node.detector.health(node.bench.now.mono), 8);
+    assert_eq!(node.detector.health.score(node.bench.now.mono), 8);
     for id in 1..=3 {
         node.hear(id);
     }
@@ -343,9 +344,12 @@ fn a_node_that_wakes_late_listens_before_it_judges() {
     let begun = node.bench.now.mono;
     node.pass(Duration::from_millis(3800 + 2 * 2000));
     assert_eq!(node.probes(1), [true, false]);
-    assert!(node.detector.health(begun) == 8 && node.detector.health(node.bench.now.mono) < 8);
+    assert!(
+        node.detector.health.score(begun) == 8
+            && node.detector.health.score(node.bench.now.mono) < 8
+    );
     node.pass(Duration::from_secs(60));
-    assert_eq!(node.detector.health(node.bench.now.mono), 0);
+    assert_eq!(node.detector.health.score(node.bench.now.mono), 0);
     assert_eq!(node.detector.take_failed().len(), 3);
 }
 
@@ -394,4 +398,32 @@ fn where_much_is_lost_the_silent_have_more_time() {
     assert_eq!(probes(&losses), 4);
     losses.answered(false);
     assert!(probes(&losses) > 4);
+}
+
+#[test]
+fn only_neighbors_that_we_chose_can_tell_us_that_we_are_slow() {
+    for (outbound, why, score) in [
+        (true, Down::ByPeer(Code::Failed), 1),
+        (true, Down::ByPeer(Code::Rotated), 0),
+        (true, Down::ByUs(Code::Failed), 0),
+        (false, Down::ByPeer(Code::Failed), 0),
+    ] {
+        let mut node = node(0);
+        let (link, who) = (LinkId(1), peer(1));
+        let mut row = neighbor(who, node.bench.now.mono);
+        row.outbound = outbound;
+        node.links.insert(link, row);
+        let peer = who;
+        for change in [
+            Change::NeighborUp { link, peer },
+            Change::NeighborDown { link, peer, why },
+            // Once it is a neighbor no more it has no word.
+            Change::NeighborDown { link, peer, why },
+        ] {
+            let cx = &mut node.bench.cx();
+            node.detector.on_change(&change, &node.links, cx);
+        }
+        let now = node.bench.now.mono;
+        assert_eq!(node.detector.health.score(now), score, "{outbound} {why:?}");
+    }
 }

@@ -72,6 +72,7 @@ impl Neighbors {
         if !self.bridge.is_across(&peer, purpose) {
             return;
         }
+        self.bridge.lost.clear();
         if !self.links.is_neighbor(&peer) {
             if !self.has_room_outbound(&peer, cx) {
                 let worst = self.exchangeable(cx.config);
@@ -86,7 +87,6 @@ impl Neighbors {
             }
         }
         cx.stats.neighbors.bridged += 1;
-        self.bridge.lost.clear();
     }
 }
 

@@ -155,6 +155,8 @@ pub enum Change {
         link: LinkId,
         /// The peer.
         peer: PeerId,
+        /// Why.
+        why: Down,
     },
     /// An open link is gone.
     Closed {
@@ -400,7 +402,11 @@ impl Neighbors {
         self.endings.note(peer, why, cx.now.mono);
         let left = self.links.neighbors().count();
         self.bridge.note(peer, why, left, cx.now.mono);
-        self.changes.push(Change::NeighborDown { link: id, peer });
+        self.changes.push(Change::NeighborDown {
+            link: id,
+            peer,
+            why,
+        });
         cx.emit(Event::NeighborDown { peer, why });
     }
 

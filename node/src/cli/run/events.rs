@@ -88,7 +88,7 @@ fn line(event: NodeEvent) {
             reason,
             retry_in,
         } => {
-            tracing::warn!(%peer, address = target, retry_in_s = retry_in.as_secs_f64(), "seed failed, tried again: {}", reason.text());
+            tracing::warn!(%peer, address = target, retry_in_s = retry_in.as_secs_f64(), "seed failed, tried again: {reason}");
         }
         NodeEvent::ClockSkew { offset_ms } => {
             tracing::warn!(

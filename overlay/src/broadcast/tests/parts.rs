@@ -83,6 +83,7 @@ impl Fixture {
         let change = Change::NeighborDown {
             link: LinkId(n),
             peer: peer(u32::try_from(n).expect("few")),
+            why: crate::neighbors::Down::TimedOut,
         };
         let mut cx = self.bench.cx();
         self.part.on_change(&change, &self.links, &mut cx);

@@ -190,6 +190,7 @@ impl World {
             let change = Change::NeighborDown {
                 link,
                 peer: self.peers[node],
+                why: crate::neighbors::Down::TimedOut,
             };
             self.nodes[other].links.remove(link);
             self.nodes[other].bench.out.forget(link);

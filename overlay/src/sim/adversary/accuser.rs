@@ -9,7 +9,7 @@ use crate::action::Action;
 use crate::input::{Input, Lane, LinkId, Now};
 use crate::neighbors::Code;
 use crate::overlay::Overlay;
-use crate::sim::world::{Actor, Known, Player};
+use crate::sim::world::Actor;
 use crate::wire::{self, Look, Message};
 
 /// How often each neighbor is lied to.
@@ -108,12 +108,8 @@ impl Actor for Accuser {
         Some(core.map_or(self.next, |at| at.min(self.next)))
     }
 
-    fn view(&self) -> Vec<Known> {
-        Player::view_of(&self.core)
-    }
-
-    fn answered(&self) -> u64 {
-        self.core.stats().sampling.answered
+    fn core(&self) -> Option<&Overlay> {
+        Some(&self.core)
     }
 
     fn as_any(&mut self) -> &mut dyn std::any::Any {

@@ -10,7 +10,7 @@ use crate::action::Action;
 use crate::input::{Input, Lane, LinkId, Now};
 use crate::overlay::Overlay;
 use crate::sim::scenario::Adversary;
-use crate::sim::world::{Actor, Known, Player};
+use crate::sim::world::Actor;
 use crate::wire::{
     self, Announce, Bounded, Branch, Glance, Graft, Have, Message, Want, glance, id_of, short_id,
     tag,
@@ -233,12 +233,8 @@ impl Actor for Taker {
         self.core.next_timeout()
     }
 
-    fn view(&self) -> Vec<Known> {
-        Player::view_of(&self.core)
-    }
-
-    fn answered(&self) -> u64 {
-        self.core.stats().sampling.answered
+    fn core(&self) -> Option<&Overlay> {
+        Some(&self.core)
     }
 
     fn as_any(&mut self) -> &mut dyn std::any::Any {

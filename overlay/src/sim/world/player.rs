@@ -31,13 +31,17 @@ pub trait Actor: Debug + Send + Sync {
     fn poll_action(&mut self) -> Option<Action>;
     /// As [`Overlay::next_timeout`].
     fn next_timeout(&self) -> Option<Instant>;
+    /// The node that does most of its work, if one does.
+    fn core(&self) -> Option<&Overlay> {
+        None
+    }
     /// Whom it has in its view.
     fn view(&self) -> Vec<Known> {
-        Vec::new()
+        self.core().map(Player::view_of).unwrap_or_default()
     }
     /// Exchanges that it started and that were answered.
     fn answered(&self) -> u64 {
-        0
+        self.core().map_or(0, |core| core.stats().sampling.answered)
     }
     /// To look inside, for whoever made it.
     fn as_any(&mut self) -> &mut dyn std::any::Any;
