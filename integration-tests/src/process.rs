@@ -53,6 +53,7 @@ impl Finished {
 pub struct Program {
     path: PathBuf,
     env: Vec<(String, String)>,
+    namespace: Option<String>,
 }
 
 impl Program {
@@ -62,6 +63,16 @@ impl Program {
         Self {
             path: PathBuf::from(path),
             env: Vec::new(),
+            namespace: None,
+        }
+    }
+
+    /// The same program in a network namespace.
+    #[must_use]
+    pub fn within(&self, namespace: &str) -> Self {
+        Self {
+            namespace: Some(namespace.to_owned()),
+            ..self.clone()
         }
     }
 
@@ -73,7 +84,15 @@ impl Program {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(&self.path);
+        let mut command = match &self.namespace {
+            // It replaces itself by the program, so that signals reach that.
+            Some(namespace) => {
+                let mut ip = Command::new("ip");
+                ip.args(["netns", "exec", namespace]).arg(&self.path);
+                ip
+            }
+            None => Command::new(&self.path),
+        };
         for (key, _) in
             std::env::vars().filter(|(key, _)| key.starts_with("VOUCHSAFE_") || key == "RUST_LOG")
         {
@@ -364,6 +383,12 @@ impl Daemon {
     #[must_use]
     pub fn seed(&self) -> String {
         format!("{}@{}", self.id, self.listen)
+    }
+
+    /// The program that it runs, where it runs.
+    #[must_use]
+    pub const fn program(&self) -> &Program {
+        &self.program
     }
 
     /// Its data directory.

@@ -63,6 +63,7 @@ impl Core {
             link: LINK,
             peer: peer.id(),
             addr,
+            local: None,
             dialed: None,
             rtt: Duration::from_millis(10),
         });

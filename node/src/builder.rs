@@ -192,8 +192,8 @@ impl Builder {
         self
     }
 
-    /// An address at which others can dial this node; at most one for each family. Without any it is the listen address, if
-    /// others can dial that as it is; else the node learns it from what its peers observe.
+    /// An address at which others can dial this node; at most one for each family. Without any it is the listen address or
+    /// the one that the machine sends from, if others can dial that as it is; else the node learns it from what its peers observe.
     #[must_use]
     pub fn external(mut self, addr: SocketAddr) -> Self {
         self.config.external.push(addr);

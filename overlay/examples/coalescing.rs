@@ -128,6 +128,7 @@ impl Pair {
                     link: LINK,
                     peer,
                     addr,
+                    local: None,
                     dialed,
                     rtt: Duration::from_millis(1),
                 };

@@ -144,6 +144,9 @@ pub enum Input {
         peer: PeerId,
         /// The remote address, canonical (IPv4-mapped IPv6 is unmapped).
         addr: SocketAddr,
+        /// Our own address on this connection as this machine knows it, canonical, with the port that we listen on; `None` where it cannot be
+        /// told. What the peer says does not count here.
+        local: Option<SocketAddr>,
         /// Our dial, or `None` when the peer dialled us.
         dialed: Option<DialId>,
         /// Round trip as the transport measured it so far.

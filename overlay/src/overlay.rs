@@ -263,6 +263,7 @@ impl Parts {
                 link,
                 peer,
                 addr,
+                local,
                 dialed,
                 rtt,
             } => {
@@ -271,6 +272,7 @@ impl Parts {
                     link,
                     peer,
                     addr,
+                    local,
                     dialed,
                     rtt,
                     &mut self.book,

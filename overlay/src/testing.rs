@@ -48,6 +48,7 @@ pub(crate) fn neighbor(peer: PeerId, now: Instant) -> Link {
     Link {
         peer,
         addr: SocketAddr::from(([127, 0, 0, 1], 1)),
+        local: None,
         outbound: true,
         phase: Phase::Open,
         kind: Purpose::Neighbor,

@@ -52,6 +52,7 @@ fn greeting() -> (Overlay, Now) {
             link: LinkId(1),
             peer: seed,
             addr,
+            local: None,
             dialed,
             rtt: Duration::from_millis(1),
         },

@@ -226,8 +226,8 @@ fn open_dir(
     })
 }
 
-/// A listen address that others can dial as it is needs no configuring; for the families that have none the node learns its
-/// address from what its peers observe.
+/// A listen address that others can dial as it is needs no configuring; for the families that have none the node finds its
+/// address out while it runs.
 fn advertise(config: &mut overlay::Config, local_addrs: &[SocketAddr]) {
     for addr in local_addrs {
         let of_family = |other: &SocketAddr| other.is_ipv4() == addr.is_ipv4();

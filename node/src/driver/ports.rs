@@ -67,6 +67,7 @@ impl Ports {
         self.last_link += 1;
         let link = LinkId(self.last_link);
         let rtt = arrived.connection.rtt();
+        let local = self.transport.own_end(arrived.addr);
         self.transport.shared.inbox.open(link);
         self.links.insert(
             link,
@@ -81,6 +82,7 @@ impl Ports {
             link,
             peer: arrived.peer,
             addr: arrived.addr,
+            local,
             dialed: arrived.dialed,
             rtt,
         }

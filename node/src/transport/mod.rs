@@ -15,7 +15,7 @@ mod tuning;
 mod tests;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -138,6 +138,20 @@ impl Transport {
     /// The addresses it listens on.
     pub(crate) fn local_addrs(&self) -> &[SocketAddr] {
         &self.local_addrs
+    }
+
+    /// Our own address on the way to a peer, with the port listened on: the listen address, or where that is all of the machine's, the one
+    /// that the system would send from. Nothing is sent.
+    pub(crate) fn own_end(&self, peer: SocketAddr) -> Option<SocketAddr> {
+        let of_family = |addr: &&SocketAddr| addr.is_ipv4() == peer.is_ipv4();
+        let listen = self.local_addrs.iter().find(of_family)?;
+        if !listen.ip().is_unspecified() {
+            return Some(*listen);
+        }
+        let way = UdpSocket::bind(SocketAddr::new(listen.ip(), 0)).ok()?;
+        way.connect(peer).ok()?;
+        let ip = way.local_addr().ok()?.ip();
+        Some(SocketAddr::new(ip.to_canonical(), listen.port()))
     }
 
     /// Closes every connection that is left, waits, at most `patience`, until the peers have been told, and closes the

@@ -39,6 +39,7 @@ impl Neighbors {
         id: LinkId,
         peer: PeerId,
         addr: SocketAddr,
+        local: Option<SocketAddr>,
         dialed: Option<DialId>,
         rtt: Duration,
         book: &mut Book,
@@ -49,6 +50,13 @@ impl Neighbors {
         cx.out.open(id);
         let dial = dialed.and_then(|dial| Some((dial, book.dial_ended(dial)?)));
         let now = cx.now.mono;
+        let note = |local| {
+            self.own_address
+                .note(local, cx.config.addresses, &self.links)
+        };
+        if local.is_some_and(note) {
+            self.advertise(cx); // the greeting that follows carries the own record
+        }
         let wanted = dial
             .as_ref()
             .map_or(Purpose::Visit, |(_, dialing)| kind_for(dialing.purpose));
@@ -57,6 +65,7 @@ impl Neighbors {
             Link {
                 peer,
                 addr,
+                local,
                 outbound: dialed.is_some(),
                 phase: Phase::Greeting,
                 kind: wanted,

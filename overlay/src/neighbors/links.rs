@@ -29,6 +29,8 @@ pub struct Link {
     pub peer: PeerId,
     /// Remote address.
     pub addr: SocketAddr,
+    /// Our own address on it, as far as the driver knows.
+    pub local: Option<SocketAddr>,
     /// Whether we dialled it.
     pub outbound: bool,
     /// How far it has come.

@@ -15,6 +15,7 @@ mod endings;
 mod greeting;
 mod idle;
 mod links;
+mod own_address;
 mod pings;
 mod upkeep;
 
@@ -193,6 +194,7 @@ pub struct Neighbors {
     overdue: BTreeSet<LinkId>,
     pings: pings::Pings,
     clock: clock::ClockWatch,
+    own_address: own_address::OwnAddress,
     endings: endings::Endings,
     bridge: bridge::Bridge,
     upkeep: upkeep::Upkeep,
@@ -216,6 +218,7 @@ impl Neighbors {
             overdue: BTreeSet::new(),
             pings: pings::Pings::default(),
             clock: clock::ClockWatch::default(),
+            own_address: own_address::OwnAddress::default(),
             endings: endings::Endings::default(),
             bridge: bridge::Bridge::default(),
             upkeep: upkeep::Upkeep::new(anchors, cx),

@@ -62,6 +62,7 @@ impl Side {
             LinkId(link),
             peer(from),
             addr,
+            None,
             dialed,
             rtt,
             &mut self.book,

@@ -147,7 +147,7 @@ impl Neighbors {
         self.upkeep.wake = now + Duration::from_secs(60);
         self.expire_pings(book, cx);
         if !self.leaving {
-            self.advertise_observed(cx);
+            self.advertise(cx);
             let alone = self.note_alone(cx);
             self.dial_configured(alone, book, cx);
             self.dial_anchors(book, cx);
@@ -212,12 +212,12 @@ impl Neighbors {
         greetings.chain(self.requests.values().copied()).min()
     }
 
-    /// With no address configured, the one that a quorum of outbound groups sees is advertised.
-    fn advertise_observed(&mut self, cx: &mut Cx<'_>) {
-        if cx.config.external.is_empty()
-            && let Some(observed) = self.clock.observed()
-        {
-            self.own.set_addrs(&[observed], cx);
+    /// An address once known is kept until there is another.
+    pub(super) fn advertise(&mut self, cx: &mut Cx<'_>) {
+        let observed = self.clock.observed();
+        let addrs = self.own_address.advertised(&cx.config.external, observed);
+        if !addrs.is_empty() {
+            self.own.set_addrs(&addrs, cx);
         }
     }
 

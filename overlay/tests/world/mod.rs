@@ -405,6 +405,7 @@ impl World {
                     link: theirs.link,
                     peer: self.nodes[index].identity.id(),
                     addr: my_addr,
+                    local: None,
                     dialed: None,
                     rtt,
                 };
@@ -412,6 +413,7 @@ impl World {
                     link: mine.link,
                     peer,
                     addr,
+                    local: None,
                     dialed: Some(dial),
                     rtt,
                 };

@@ -124,6 +124,7 @@ impl Host {
             link,
             peer,
             addr,
+            local: None,
             dialed: Some(welcome.dial),
             rtt: welcome.rtt,
         };
@@ -158,6 +159,7 @@ impl Host {
             link,
             peer: end.peer,
             addr: end.addr,
+            local: None,
             dialed: None,
             rtt: ground.round_trip(self.index, end.host),
         };
