@@ -422,6 +422,7 @@ impl Parts {
                 let own = neighbors.own().record().clone();
                 sampling.on_reply(id, *reply, &own, book, neighbors.links(), cx)?
             }
+            Message::Leave(record) => sampling.on_leave(peer, *record, book, cx)?,
             Message::Gossip(gossip) if lane == Lane::Bulk => {
                 repair.on_gossip(id, *peer, *gossip, frame, messages, cx)?
             }

@@ -96,7 +96,7 @@ mod tests {
             "{{\"scenario\":\"byzantine\",\"arm\":\"f=0.3\",\"nodes\":100,\"seeds\":[1,2],\
              \"metrics\":{{\"isolated\":0.0,\"share\":0.3125}},\
              \"intervals\":{{\"isolated\":[0.0,0.0],\"share\":[0.3125,0.3125]}},\
-             \"params\":{{\"addresses\":\"local\",\"addresses_known\":true,\"adversary\":\"flood\",\"archive\":0,\"attack_at_s\":0.0,\
+             \"params\":{{\"addresses\":\"local\",\"addresses_known\":true,\"adversary\":\"flood\",\"announced\":0.0,\"archive\":0,\"attack_at_s\":0.0,\
              \"author_count\":200,\"authors\":\"warm\",\
              \"bars\":[{{\"above_byzantine\":0.02,\"least\":null,\"metric\":\"share\",\"most\":null}}],\
              \"burst_every_s\":9.5,\"burst_loss\":0.0,\"burst_s\":0.5,\"byzantine\":0.3,\"contacts\":8,\"delay_ms\":[5.0,110.0],\"delays\":\"map\",\"duplicate\":0.0,\"duration_s\":3600.0,\

@@ -43,7 +43,7 @@ use Unit::{
 };
 
 /// Those of membership, in the order of tables; names that are not here follow by the alphabet. Curves and distributions of the same name mean the same.
-const KNOWN: [Entry; 47] = [
+const KNOWN: [Entry; 48] = [
     (
         "share",
         "Adversary's share of memories",
@@ -307,6 +307,12 @@ const KNOWN: [Entry; 47] = [
         "Dials",
         PerSecond,
         "Dials a second of an honest node.",
+    ),
+    (
+        "dials_in_vain_per_sec",
+        "Dials in vain",
+        PerSecond,
+        "Of these, dials that nothing answered.",
     ),
     (
         "alive",

@@ -26,7 +26,7 @@ impl Class {
             tag::HELLO | tag::ACCEPT | tag::REFUSE => Self::Greeting,
             tag::PING | tag::PONG | tag::PROBE..=tag::SEEN => Self::Liveness,
             tag::NEIGHBOR_REQUEST | tag::NEIGHBOR_REPLY => Self::Neighbor,
-            tag::EXCHANGE_REQUEST | tag::EXCHANGE_REPLY => Self::Exchange,
+            tag::EXCHANGE_REQUEST | tag::EXCHANGE_REPLY | tag::LEAVE => Self::Exchange,
             tag::ANNOUNCE | tag::HAVE | tag::PART => Self::Announce,
             tag::GRAFT | tag::PRUNE | tag::WANT | tag::CANCEL | tag::BUSY => Self::Tree,
             tag::RECONCILE | tag::FETCH | tag::FETCH_MISSING => Self::Repair,

@@ -34,9 +34,9 @@ pub use links::{Link, Links, Phase};
 
 use crate::action::Event;
 use crate::cx::Cx;
-use crate::input::{DialError, DialId, LinkId, Lost};
+use crate::input::{DialError, DialId, Lane, LinkId, Lost};
 use crate::peers::{Book, DialPurpose, Own};
-use crate::wire::{PeerRecord, Purpose};
+use crate::wire::{Message, PeerRecord, Purpose};
 
 crate::stats::counters! {
     /// Links, admissions, evictions.
@@ -374,8 +374,20 @@ impl Neighbors {
     /// Says goodbye on every link; from now on nobody is dialled or admitted.
     pub fn leave(&mut self, book: &mut Book, cx: &mut Cx<'_>) {
         self.leaving = true;
-        let ids: Vec<LinkId> = self.links.iter().map(|(id, _)| id).collect();
-        for id in ids {
+        let word = self
+            .own
+            .leave(cx)
+            .map(|record| Message::Leave(Box::new(record)));
+        let links: Vec<(LinkId, bool)> = self
+            .links
+            .iter()
+            .map(|(id, link)| (id, link.is_open()))
+            .collect();
+        for (id, open) in links {
+            if let Some(word) = word.as_ref().filter(|_| open) {
+                // Where the lane is full the goodbye alone must do.
+                cx.send(id, Lane::Control, word);
+            }
             self.close(id, Code::Goodbye, book, cx);
         }
     }

@@ -5,12 +5,13 @@ use std::hash::Hash;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use crypto::{BadSignature, PeerId, Signed, Verified};
+use crypto::{PeerId, Verified};
 use indexmap::Equivalent;
 use rand::Rng;
 
 use super::archive::Archive;
 use super::candidates::{Candidates, Class};
+use super::departed::Departed;
 use super::dials::Dials;
 use super::proven::{Entry, ProvenSet, is_stale, lists};
 use super::{Caps, Config, Group, Marker, Marks, canonical, is_taken};
@@ -69,6 +70,7 @@ pub struct Book {
     pub(super) marker: Marker,
     pub(super) candidates: Candidates,
     pub(super) proven: ProvenSet,
+    pub(super) departed: Departed,
     pub(super) archive: Archive,
     pub(super) dials: Dials,
     pub(super) anchors: Vec<(PeerId, SocketAddr)>,
@@ -105,6 +107,7 @@ impl Book {
             marker: Marker::new(cx.rng),
             candidates: Candidates::new(preset, caps, cx.rng),
             proven: ProvenSet::new(preset, caps, config.proven, config.proof_valid, cx.rng),
+            departed: Departed::default(),
             archive,
             dials: Dials::new(&config, cx.now.mono),
             anchors,
@@ -147,37 +150,13 @@ impl Book {
 
     // ---- records
 
-    /// Checks the signature of a list's record, unless the same or a newer version is known: then there is nothing to do (`None`).
-    ///
-    /// # Errors
-    /// The signature is wrong. Whoever sent the list should have checked, and is at fault.
-    pub fn check(
-        &self,
-        record: &Signed<PeerRecord>,
-        cx: &mut Cx<'_>,
-    ) -> Result<Option<Verified<PeerRecord>>, BadSignature> {
-        if self.knows(&record.value) {
-            cx.stats.peers.known += 1;
-            return Ok(None);
-        }
-        let checked = record.clone().verify(cx.network, cx.keys);
-        cx.stats.peers.bad_signatures += u64::from(checked.is_err());
-        checked.map(Some)
-    }
-
-    /// Whether this record, or a newer one of the same peer, is in the book (or it is our own).
-    fn knows(&self, record: &PeerRecord) -> bool {
-        record.id == *self.me.as_bytes()
-            || self
-                .version_of(&record.id)
-                .is_some_and(|version| version >= record.version)
-    }
-
-    /// The version of the record in the book, by raw key.
+    /// The version of the record in the book, by raw key; also of a peer that has left.
     #[must_use]
     pub fn version_of(&self, id: &[u8; 32]) -> Option<u64> {
         let proven = self.proven.get(id).map(|entry| entry.record.version);
-        proven.or_else(|| self.candidates.get(id).map(|c| c.record.version))
+        proven
+            .or_else(|| self.candidates.get(id).map(|c| c.record.version))
+            .or_else(|| self.departed.version_of(id))
     }
 
     /// The newest record of a peer, heard or proven.
@@ -226,6 +205,11 @@ impl Book {
         }
         if !record.is_current(cx.now.unix_ms / 1000) {
             return Heard::Stale;
+        }
+        match self.departed.version_of(peer.as_bytes()) {
+            Some(version) if version >= record.version => return Heard::Known,
+            Some(_) => self.departed.forget(&peer),
+            None => {}
         }
         if let Some(entry) = self.proven.get(&peer) {
             if entry.record.version >= record.version {
@@ -300,6 +284,7 @@ impl Book {
             return;
         }
         self.candidates.proven(&peer);
+        self.departed.forget(&peer);
         if !is_taken(addr, self.preset) {
             cx.stats.peers.proofs_over_cap += 1;
             return;
@@ -487,6 +472,7 @@ impl Book {
             self.next_sweep = cx.now.mono + std::time::Duration::from_secs(60);
             let stale = self.candidates.expire(cx.now.unix_ms / 1000);
             cx.stats.peers.stale += stale as u64;
+            self.departed.expire(cx.now.unix_ms);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crypto::{PeerId, Verified};
+use crypto::{BadSignature, PeerId, Signed, Verified};
 
 use super::Book;
 use super::book::Heard;
@@ -11,6 +11,32 @@ use crate::rules::Rule;
 use crate::wire::PeerRecord;
 
 impl Book {
+    /// Checks the signature of a list's record, unless the same or a newer version is known: then there is nothing to do (`None`).
+    ///
+    /// # Errors
+    /// The signature is wrong. Whoever sent the list should have checked, and is at fault.
+    pub fn check(
+        &self,
+        record: &Signed<PeerRecord>,
+        cx: &mut Cx<'_>,
+    ) -> Result<Option<Verified<PeerRecord>>, BadSignature> {
+        if self.knows(&record.value) {
+            cx.stats.peers.known += 1;
+            return Ok(None);
+        }
+        let checked = record.clone().verify(cx.network, cx.keys);
+        cx.stats.peers.bad_signatures += u64::from(checked.is_err());
+        checked.map(Some)
+    }
+
+    /// Whether this record, or a newer one of the same peer, is in the book (or it is our own).
+    fn knows(&self, record: &PeerRecord) -> bool {
+        record.id == *self.me.as_bytes()
+            || self
+                .version_of(&record.id)
+                .is_some_and(|version| version >= record.version)
+    }
+
     /// A peer, by raw key, would win a slot now: if it is a candidate that waited as a spare, it waits no longer. Whether it was one.
     pub fn promote(&mut self, id: &[u8; 32]) -> bool {
         let Some(peer) = self

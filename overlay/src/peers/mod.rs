@@ -8,6 +8,7 @@ mod archive;
 mod book;
 mod candidates;
 mod crowd;
+mod departed;
 mod dialling;
 mod dials;
 mod groups;
@@ -28,6 +29,7 @@ use crypto::PeerId;
 
 pub use address::{Caps, Group, Prefix, canonical, host_of, is_taken};
 pub use book::{Book, Heard, Source};
+pub use departed::MAX_GONE;
 pub use dials::{DialRefused, Dialing};
 #[cfg(feature = "sim")]
 pub use inspect::{Proof, Sizes};
@@ -85,6 +87,10 @@ crate::stats::counters! {
         died,
         /// Proven peers dropped because their new record moved away from the proven address.
         moved,
+        /// Known peers that said that they leave.
+        left,
+        /// Words of such peers passed on.
+        left_passed_on,
         /// Proven peers evicted for newer proofs.
         proven_evicted,
         /// Archived peers evicted for others.

@@ -75,6 +75,13 @@ impl Own {
         }
     }
 
+    /// The last word of a node that leaves: a record without an address. `None` where there was no address to take back, or nobody signs it.
+    pub fn leave(&mut self, cx: &mut Cx<'_>) -> Option<Signed<PeerRecord>> {
+        self.record.addrs().next()?;
+        self.set_addrs(&[], cx);
+        self.record.addrs().next().is_none().then(|| self.signed())
+    }
+
     fn reissue(&mut self, addrs: &[SocketAddr], cx: &mut Cx<'_>) {
         match issue(addrs, self.record.version, cx) {
             Ok(record) => {

@@ -12,7 +12,7 @@ use crate::action::Target;
 use crate::cx::Cx;
 use crate::input::{Lane, LinkId};
 use crate::neighbors::{Change, Code, Link, Links};
-use crate::peers::{Book, DialPurpose, Heard, Marks, Source};
+use crate::peers::{Book, DialPurpose, Heard, MAX_GONE, Marks, Source};
 use crate::rules::Rule;
 use crate::wire::{
     Bounded, ExchangeReply, ExchangeRequest, ListItem, MAX_LIST, Message, PeerRecord,
@@ -194,7 +194,7 @@ impl Sampling {
         link: LinkId,
         peer: PeerId,
         own: &Verified<PeerRecord>,
-        book: &Book,
+        book: &mut Book,
         cx: &mut Cx<'_>,
     ) -> bool {
         // One question at a time on a link; one that came too late for its visit may still be answered.
@@ -208,7 +208,8 @@ impl Sampling {
             config.list
         };
         let want = usize::from(want).min(MAX_LIST);
-        let list = self.view.share(config.push, &peer, book, cx.rng, cx.now);
+        let mut list = self.view.share(config.push, &peer, book, cx.rng, cx.now);
+        list.extend(book.gone(MAX_GONE, cx));
         let request = ExchangeRequest {
             record: own.signed().clone(),
             want: u8::try_from(want).unwrap_or(u8::MAX),
@@ -304,8 +305,12 @@ impl Sampling {
         cx: &mut Cx<'_>,
     ) -> Result<usize, Code> {
         let mut found = 0;
+        self.hear_of_gone(list, book, cx)?;
         let repeats = repeats(list);
         for (n, item) in list.iter().enumerate() {
+            if item.proven == 0 {
+                continue;
+            }
             cx.stats.sampling.pulled += 1;
             if repeats >> n & 1 == 1 {
                 cx.stats.sampling.repeated += 1;

@@ -7,6 +7,7 @@
 mod callers;
 mod draw;
 mod exchange;
+mod leave;
 mod memory;
 mod serve;
 mod size;

@@ -65,11 +65,15 @@ impl Sampling {
         } else {
             cx.config.sampling.push
         };
+        self.hear_of_gone(&request.list, book, cx)?;
         let pushed = &request.list[..request.list.len().min(most)];
         let repeats = repeats(pushed);
         for (n, item) in pushed.iter().enumerate() {
             if repeats >> n & 1 == 1 {
                 cx.stats.sampling.repeated += 1;
+                continue;
+            }
+            if item.proven == 0 {
                 continue;
             }
             if self.is_of_clone(item, own, cx)? {
@@ -88,6 +92,9 @@ impl Sampling {
         let given = self.callers.ration(want, &cx.config.sampling, cx.now.mono);
         cx.stats.sampling.calls_rationed += u64::from(given < want);
         let mut list = self.view.share(given, &peer, book, cx.rng, cx.now);
+        let gone = book.gone(given / 4, cx);
+        list.truncate(given - gone.len());
+        list.extend(gone);
         let shown = request.record.value.version;
         if let Some(newer) = newer_than(shown, &peer, link, book, links) {
             list.insert(0, newer);
@@ -173,7 +180,7 @@ fn newer_than(
         .filter(|record| record.version > shown)
         .max_by_key(|record| record.version)?;
     let proven = newest.addrs().fold(0, |bits, (bit, _)| bits | bit);
-    // (One without an address fits no list.)
+    // (One without an address is what this very node said when it left.)
     (proven != 0).then(|| ListItem {
         record: newest.signed().clone(),
         proven,

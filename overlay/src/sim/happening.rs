@@ -23,6 +23,11 @@ pub enum Happening {
         /// 0 to 1.
         fraction: f64,
     },
+    /// A fraction of the honest nodes says goodbye and stops.
+    Leave {
+        /// 0 to 1.
+        fraction: f64,
+    },
     /// A fraction of the honest nodes dies, each while its next rows are on their way to its disk: before they are on it, or after
     /// but before the node hears so, by chance.
     CrashInCommit {
@@ -109,6 +114,7 @@ impl Event {
         }
         match &self.what {
             Happening::Crash { fraction }
+            | Happening::Leave { fraction }
             | Happening::CrashInCommit { fraction }
             | Happening::Stall { fraction, .. }
             | Happening::Clock { fraction, .. }

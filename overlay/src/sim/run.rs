@@ -6,6 +6,7 @@ mod stays;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use rand::RngExt as _;
 use rand::rngs::ChaCha12Rng;
 use rand::seq::SliceRandom as _;
 
@@ -21,7 +22,7 @@ use super::spread::Spread;
 use super::watch::Watch;
 use super::world::streams::{Purpose, WORLD, stream};
 use super::world::{Player, Time, World};
-use crate::input::Now;
+use crate::input::{Command, Input, Now};
 
 /// Hostile nodes bring together what they know this often, simulated seconds.
 const CONSPIRE_S: f64 = 5.0;
@@ -41,6 +42,8 @@ enum Step {
     Leave {
         host: usize,
         starts: u32,
+        /// It says so first, and is gone when that is out.
+        announced: bool,
     },
     Measure,
     /// A second has passed.
@@ -50,6 +53,9 @@ enum Step {
     /// Messages are measured from now on.
     Watch,
 }
+
+/// A node that says goodbye is gone after so long, seconds: as long as the daemon takes at most.
+const LEAVE_S: f64 = 2.0;
 
 /// One run under way.
 #[derive(Debug)]
@@ -229,8 +235,15 @@ impl<'a> Run<'a> {
                 let wait = exponential(1.0 / self.scenario.joins_per_s, &mut self.fate);
                 self.at(now + wait, Step::Arrive);
             }
-            Step::Leave { host, starts } => {
-                if self.world.host(host).starts() == starts {
+            Step::Leave {
+                host,
+                starts,
+                announced,
+            } => {
+                let same = self.world.host(host).starts() == starts;
+                if same && announced {
+                    self.say_goodbye(host);
+                } else if same {
                     self.world.crash(host);
                 }
             }
@@ -319,15 +332,33 @@ impl<'a> Run<'a> {
             } else {
                 weibull(mean, shape, &mut life)
             };
+            let share = self.scenario.announced;
+            let announced = share > 0.0 && life.random::<f64>() < share;
             let now = self.world.time().seconds();
             self.at(
                 now + session,
                 Step::Leave {
                     host: index,
                     starts,
+                    announced,
                 },
             );
         }
+    }
+
+    /// A node leaves as one that is told to stop.
+    fn say_goodbye(&mut self, host: usize) {
+        self.world.tell(host, Input::Command(Command::Leave));
+        let now = self.world.time().seconds();
+        let starts = self.world.host(host).starts();
+        self.at(
+            now + LEAVE_S,
+            Step::Leave {
+                host,
+                starts,
+                announced: false,
+            },
+        );
     }
 
     /// Brings together what hostile nodes have heard.

@@ -86,6 +86,8 @@ pub struct Scenario {
     pub session_mean_s: f64,
     /// Shape of the Weibull distribution of sessions; below 1 = many short ones.
     pub session_shape: f64,
+    /// Share of the nodes whose stay ends that say goodbye.
+    pub announced: f64,
     /// What happens when.
     pub events: Vec<Event>,
 
@@ -278,6 +280,7 @@ impl Default for Scenario {
             joins_per_s: 0.0,
             session_mean_s: 0.0,
             session_shape: 0.5,
+            announced: 0.0,
             events: Vec::new(),
             payload: 0,
             rate: 200.0,
@@ -355,6 +358,7 @@ impl Scenario {
             ("joins_per_s", self.joins_per_s, 0.0, 1e5),
             ("session_mean_s", self.session_mean_s, 0.0, 1e9),
             ("session_shape", self.session_shape, 0.1, 10.0),
+            ("announced", self.announced, 0.0, 1.0),
             ("period_s", self.period_s, 0.0, 1e5),
         ] {
             if !(least..=most).contains(&value) {

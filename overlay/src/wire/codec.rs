@@ -75,6 +75,7 @@ pub fn encode(message: &Message) -> Bytes {
         Message::ProbeAck(number) => frame(tag::PROBE_ACK, number),
         Message::Look(look) => frame(tag::LOOK, look),
         Message::Seen(number) => frame(tag::SEEN, number),
+        Message::Leave(record) => carried(tag::LEAVE, &**record, 0),
         Message::Gossip(gossip) => {
             let payload: usize = gossip.entries.iter().map(|entry| entry.len() + 3).sum();
             let head = max_len(tag::GOSSIP) - crate::messages::MAX_INLINE;
@@ -160,6 +161,7 @@ pub fn decode(frame: &Bytes) -> Result<Message, DecodeError> {
         tag::PROBE_ACK => Message::ProbeAck(body(bytes)?),
         tag::LOOK => Message::Look(body(bytes)?),
         tag::SEEN => Message::Seen(body(bytes)?),
+        tag::LEAVE => Message::Leave(carrier(bytes)?),
         tag::GOSSIP => Message::Gossip(Box::new(gossip::decode(frame, bytes)?)),
         tag::ANNOUNCE => Message::Announce(body(bytes)?),
         tag::GRAFT => Message::Graft(body(bytes)?),
@@ -240,6 +242,9 @@ fn check(message: &Message) -> Result<(), DecodeError> {
             check_record(&hello.record.value)
         }
         Message::Accept(accept) => check_record(&accept.record.value),
+        Message::Leave(record) if record.value.addrs().next().is_some() => Err(
+            DecodeError::Invalid("an address of a peer that says that it leaves"),
+        ),
         Message::ExchangeRequest(request) => {
             check_record(&request.record.value)?;
             check_list(&request.list)
@@ -272,9 +277,9 @@ fn check_list(list: &[ListItem]) -> Result<(), DecodeError> {
         let record = &item.record.value;
         check_record(record)?;
         let present = record.addrs().fold(0, |bits, (bit, _)| bits | bit);
-        if item.proven == 0 || item.proven & !present != 0 {
+        if (item.proven == 0) != (present == 0) || item.proven & !present != 0 {
             return Err(DecodeError::Invalid(
-                "a list names as proven an address that the record lacks, or none",
+                "a list names as proven an address that the record lacks, or none of those it has",
             ));
         }
     }

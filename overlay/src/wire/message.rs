@@ -119,7 +119,8 @@ impl RetryAfter {
 pub struct ListItem {
     /// The signed record.
     pub record: Signed<PeerRecord>,
-    /// Which of its addresses the sender has proved: bit 0 = IPv4, bit 1 = IPv6; at least one.
+    /// Which of its addresses the sender has proved: bit 0 = IPv4, bit 1 = IPv6; at least one. None for a record without an address: the
+    /// word of a peer that has left.
     pub proven: u8,
 }
 
@@ -391,6 +392,8 @@ pub enum Message {
     Look(Look),
     /// Tag 13: "something has come from the peer of your look since you asked", with the look's number.
     Seen(u16),
+    /// Tag 14: the sender leaves the network. Its own record, without an address.
+    Leave(Box<Signed<PeerRecord>>),
     /// Tag 16.
     Gossip(Box<Gossip>),
     /// Tag 17.

@@ -92,7 +92,11 @@ fn any_purpose() -> impl Strategy<Value = Purpose> {
 
 fn any_list() -> impl Strategy<Value = Bounded<ListItem, MAX_LIST>> {
     let item =
-        (any_record(), 1u8..4, any::<(Ipv4Addr, u16)>()).prop_map(|(mut record, wanted, ipv4)| {
+        (any_record(), 0u8..4, any::<(Ipv4Addr, u16)>()).prop_map(|(mut record, wanted, ipv4)| {
+            if wanted == 0 {
+                let record = without_address(record);
+                return ListItem { record, proven: 0 };
+            }
             let present = record.value.addrs().fold(0, |bits, (bit, _)| bits | bit);
             let mut proven = wanted & present;
             if proven == 0 {
@@ -330,6 +334,7 @@ pub(super) fn any_message() -> impl Strategy<Value = Message> {
         any::<u16>().prop_map(Message::Probe),
         any::<u16>().prop_map(Message::ProbeAck),
         any::<u16>().prop_map(Message::Seen),
+        any_record().prop_map(|record| Message::Leave(Box::new(without_address(record)))),
         (any::<u16>(), any::<[u8; 32]>())
             .prop_map(|(number, target)| Message::Look(Look { number, target })),
         (any_record(), any::<u8>(), any_list()).prop_map(|(record, want, list)| {
@@ -444,7 +449,10 @@ pub(super) fn largest() -> Vec<Message> {
             want: u8::MAX,
             list: list.clone(),
         })),
-        Message::ExchangeReply(Box::new(ExchangeReply { record, list })),
+        Message::ExchangeReply(Box::new(ExchangeReply {
+            record: record.clone(),
+            list,
+        })),
         Message::Probe(u16::MAX),
         Message::ProbeAck(u16::MAX),
         Message::Look(Look {
@@ -452,6 +460,7 @@ pub(super) fn largest() -> Vec<Message> {
             target: [0xff; 32],
         }),
         Message::Seen(u16::MAX),
+        Message::Leave(Box::new(without_address(record))),
         Message::Gossip(Box::new(Gossip {
             signed: unsigned(header, [0xff; 64]),
             entries,
@@ -532,6 +541,22 @@ pub(super) fn bob_record() -> Signed<PeerRecord> {
     };
     let signed = Signed::sign(record, &bob(), &network());
     signed.unwrap().into_signed()
+}
+
+/// What Bob says when he leaves.
+fn bob_left() -> Signed<PeerRecord> {
+    let record = PeerRecord {
+        version: 1_767_225_700_000,
+        issued_unix_s: 1_767_225_700,
+        ..without_address(bob_record()).value
+    };
+    let signed = Signed::sign(record, &bob(), &network());
+    signed.unwrap().into_signed()
+}
+
+fn without_address(mut record: Signed<PeerRecord>) -> Signed<PeerRecord> {
+    (record.value.ipv4, record.value.ipv6) = (None, None);
+    record
 }
 
 /// Alice's message of the fixed examples.
@@ -680,6 +705,7 @@ pub(super) fn examples() -> Vec<(&'static str, Message)> {
             }),
         ),
         ("seen", Message::Seen(300)),
+        ("leave", Message::Leave(Box::new(bob_left()))),
         ("gossip", Message::Gossip(Box::new(alice_message()))),
         (
             "announce",

@@ -31,6 +31,8 @@ pub const PROBE_ACK: u8 = 11;
 pub const LOOK: u8 = 12;
 /// [`Message::Seen`](super::Message::Seen).
 pub const SEEN: u8 = 13;
+/// [`Message::Leave`](super::Message::Leave).
+pub const LEAVE: u8 = 14;
 /// [`Message::Gossip`](super::Message::Gossip).
 pub const GOSSIP: u8 = 16;
 /// [`Message::Announce`](super::Message::Announce).
@@ -61,7 +63,7 @@ pub const PART: u8 = 28;
 pub const BUSY: u8 = 29;
 
 /// Every tag of wire v1.
-pub const ALL: [u8; 27] = [
+pub const ALL: [u8; 28] = [
     HELLO,
     ACCEPT,
     REFUSE,
@@ -75,6 +77,7 @@ pub const ALL: [u8; 27] = [
     PROBE_ACK,
     LOOK,
     SEEN,
+    LEAVE,
     GOSSIP,
     ANNOUNCE,
     GRAFT,
@@ -128,6 +131,7 @@ pub const fn max_len(tag: u8) -> usize {
             EXCHANGE_REPLY => RECORD + LIST,
             PROBE | PROBE_ACK | SEEN => VAR16,
             LOOK => VAR16 + 32,
+            LEAVE => RECORD - (4 + VAR16) - (16 + VAR16),
             // The length of an entry takes at most 3 bytes here and 4 in the body.
             GOSSIP => HEADER + 2 + MAX_INLINE,
             HEAD => HEADER + VAR16 + VAR32 + VAR16 + MAX_CHUNKS * 32 + 1 + 1,
@@ -153,15 +157,15 @@ pub const fn max_len(tag: u8) -> usize {
 }
 
 /// Whether a frame with this tag may travel on this lane: gossip and heads on `Own`, `Forwarded` and `Bulk`; chunks,
-/// reconciliation and fetches on `Bulk`; probes and what belongs to them as datagrams or on `Control`; all else on `Control`. Unknown tags may travel anywhere, as they are
-/// skipped.
+/// reconciliation and fetches on `Bulk`; probes and what belongs to them as datagrams or on `Control`; all else on `Control`.
+/// Unknown tags may travel anywhere, as they are skipped.
 #[must_use]
 pub const fn lane_allowed(tag: u8, lane: Lane) -> bool {
     match tag {
         GOSSIP | HEAD => matches!(lane, Lane::Own | Lane::Forwarded | Lane::Bulk),
         RECONCILE | FETCH | FETCH_MISSING | CHUNK => matches!(lane, Lane::Bulk),
         PROBE..=SEEN => matches!(lane, Lane::Datagram | Lane::Control),
-        HELLO..=EXCHANGE_REPLY | ANNOUNCE..=PRUNE | HAVE..=CANCEL | PART | BUSY => {
+        HELLO..=EXCHANGE_REPLY | LEAVE | ANNOUNCE..=PRUNE | HAVE..=CANCEL | PART | BUSY => {
             matches!(lane, Lane::Control)
         }
         _ => true,

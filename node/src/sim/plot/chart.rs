@@ -105,6 +105,9 @@ fn moments(scenario: &Scenario) -> Vec<Moment> {
             Happening::Crash { fraction } | Happening::CrashInCommit { fraction } => {
                 format!("{} % crash", numbers::figure(fraction * 100.0))
             }
+            Happening::Leave { fraction } => {
+                format!("{} % leave", numbers::figure(fraction * 100.0))
+            }
             Happening::Restart => "restart".to_owned(),
             Happening::Stall { fraction, .. } => {
                 format!("{} % stall", numbers::figure(fraction * 100.0))

@@ -18,6 +18,12 @@ impl Run<'_> {
                     self.crashed.push(index);
                 }
             }
+            Happening::Leave { fraction } => {
+                for index in self.draw(fraction) {
+                    self.say_goodbye(index);
+                    self.crashed.push(index);
+                }
+            }
             Happening::CrashInCommit { fraction } => {
                 for index in self.draw(fraction) {
                     let doom = if self.fate.random() {
@@ -108,7 +114,6 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// A fraction of the honest nodes that are up, at random.
     /// An address that nobody has, in a prefix of its own.
     fn free_address(&mut self) -> std::net::SocketAddr {
         loop {
@@ -121,6 +126,7 @@ impl Run<'_> {
         }
     }
 
+    /// A fraction of the honest nodes that are up, at random.
     fn draw(&mut self, fraction: f64) -> Vec<usize> {
         let mut up: Vec<usize> = self
             .world

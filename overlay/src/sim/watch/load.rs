@@ -17,6 +17,8 @@ pub(super) struct Work {
     /// Calls and connections of others that it refused because a limit was reached.
     turned_away: u64,
     dials: u64,
+    /// Dials that nothing answered.
+    in_vain: u64,
 }
 
 impl Work {
@@ -47,6 +49,7 @@ impl Work {
                 + neighbors.refused_early
                 + stats.conduct.over_rate_exchange,
             dials: stats.peers.dials,
+            in_vain: stats.peers.dials_dead,
         }
     }
 
@@ -62,6 +65,7 @@ impl Work {
             served: self.served.saturating_sub(before.served),
             turned_away: self.turned_away.saturating_sub(before.turned_away),
             dials: self.dials.saturating_sub(before.dials),
+            in_vain: self.in_vain.saturating_sub(before.in_vain),
         }
     }
 
@@ -94,6 +98,7 @@ impl Watch {
             all.begun += did.begun;
             all.answered += did.answered;
             all.dials += did.dials;
+            all.in_vain += did.in_vain;
             honest += u32::from(host.is_honest());
             if host.node().is_some() {
                 nodes += 1;
@@ -111,6 +116,7 @@ impl Watch {
             values.insert("exchanges_per_sec", mean(all.begun));
             values.insert("exchanges_per_sec_max", most as f64 / span);
             values.insert("dials_per_sec", mean(all.dials));
+            values.insert("dials_in_vain_per_sec", mean(all.in_vain));
         }
         if load.settled.is_some() {
             values.insert("overloaded", overloaded.into());
@@ -124,7 +130,7 @@ impl Watch {
 mod tests {
     use super::*;
     use crate::sim::run;
-    use crate::sim::scenario::{Adversary, Scenario};
+    use crate::sim::scenario::{Adversary, Event, Happening, Scenario};
 
     #[test]
     fn work_is_what_was_added_and_a_new_start_counts_anew() {
@@ -197,6 +203,28 @@ mod tests {
         assert!((2.0 * mean..4.0 * mean).contains(&most), "{most}");
         assert!(outcome.metrics["dials_per_sec"] > 0.0);
         assert_eq!(outcome.metrics["overloaded"], 0.0);
+    }
+
+    /// Nobody is dialled who said goodbye, but by those whom the word has not reached yet; who just stops is dialled by everybody who knew it.
+    #[test]
+    fn a_goodbye_saves_others_dials_in_vain() {
+        let in_vain = |what: Happening| {
+            let scenario = Scenario {
+                nodes: 40,
+                duration_s: 300.0,
+                period_s: 0.0,
+                events: vec![Event { at_s: 60.0, what }],
+                ..world()
+            };
+            let outcome = run(&scenario, 1, 1, &mut |_| {}).unwrap();
+            outcome.counters["peers.dials_dead"]
+        };
+        let crashed = in_vain(Happening::Crash { fraction: 0.25 });
+        let left = in_vain(Happening::Leave { fraction: 0.25 });
+        assert!(
+            crashed > 5.0 && left < crashed / 10.0,
+            "{left} of {crashed}"
+        );
     }
 
     #[test]
