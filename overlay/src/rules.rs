@@ -45,12 +45,14 @@ pub enum Rule {
     IndirectProbes,
     /// Who runs late listens before it judges, and has more patience for a while. Without it: it judges by what it has not read yet.
     LocalHealth,
+    /// Who lost half of its neighbors at once makes a link back as soon as one of them answers. Without it: links across come with rotation.
+    Bridge,
 }
 
 #[cfg(feature = "sim")]
 impl Rule {
     /// All rules, in the order of the documentation.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::PrefixRank,
         Self::OwnDial,
         Self::OwnExchanges,
@@ -67,6 +69,7 @@ impl Rule {
         Self::KeptPromises,
         Self::IndirectProbes,
         Self::LocalHealth,
+        Self::Bridge,
     ];
 }
 

@@ -170,6 +170,10 @@ fn alive() -> Vec<Guard> {
         for_s: 100.0,
         by_s: 1.0,
     };
+    let halves = Happening::Partition {
+        groups: vec![0.5, 0.5],
+        one_way: false,
+    };
     vec![
         most(
             Rule::IndirectProbes,
@@ -188,6 +192,18 @@ fn alive() -> Vec<Guard> {
             },
             "false_suspected_by_faulty",
             [3.0, 30.0],
+        ),
+        most(
+            Rule::Bridge,
+            "heal",
+            Scenario {
+                nodes: 140,
+                duration_s: 170.0,
+                events: vec![event(40.0, halves), event(100.0, Happening::Heal)],
+                ..world()
+            },
+            "heal_seconds",
+            [30.0, 60.0],
         ),
     ]
 }
@@ -366,6 +382,7 @@ each! {
     kept_promises: KeptPromises,
     indirect_probes: IndirectProbes,
     local_health: LocalHealth,
+    bridge: Bridge,
 }
 
 #[test]

@@ -72,7 +72,10 @@ impl Neighbors {
         if !self.bridge.is_across(&peer, purpose) {
             return;
         }
-        self.bridge.lost.clear();
+        for lost in std::mem::take(&mut self.bridge.lost) {
+            // It was a cut, and none of them is to blame.
+            self.upkeep.welcome(&lost);
+        }
         if !self.links.is_neighbor(&peer) {
             if !self.has_room_outbound(&peer, cx) {
                 let worst = self.exchangeable(cx.config);

@@ -36,6 +36,7 @@ use crate::action::Event;
 use crate::cx::Cx;
 use crate::input::{DialError, DialId, Lane, LinkId, Lost};
 use crate::peers::{Book, DialPurpose, Own};
+use crate::rules::Rule;
 use crate::wire::{Message, PeerRecord, Purpose};
 
 crate::stats::counters! {
@@ -415,8 +416,10 @@ impl Neighbors {
         cx.stats.neighbors.neighbors_down += 1;
         self.upkeep.wake(cx);
         self.endings.note(peer, why, cx.now.mono);
-        let left = self.links.neighbors().count();
-        self.bridge.note(peer, why, left, cx.now.mono);
+        if cx.rules.hold(Rule::Bridge) {
+            let left = self.links.neighbors().count();
+            self.bridge.note(peer, why, left, cx.now.mono);
+        }
         self.changes.push(Change::NeighborDown {
             link: id,
             peer,

@@ -116,6 +116,11 @@ impl Upkeep {
     }
 
     /// Does not ask the peer to be a neighbor for a while, at least as long as it asked for.
+    /// The peer is not avoided any more.
+    pub(super) fn welcome(&mut self, peer: &PeerId) {
+        self.avoided.remove(peer);
+    }
+
     pub(super) fn avoid_for(&mut self, peer: PeerId, asked: Duration, now: Instant) {
         self.avoided.insert(peer, now + AVOID.max(asked));
         if self.avoided.len() > MAX_AVOIDED {
