@@ -1,5 +1,4 @@
-//! How slow this node itself is, by the local health multiplier of Lifeguard (Dadgar, Phillips and Currey 2018, section IV.A), and how
-//! much is lost of late.
+//! How slow this node itself is, by the local health multiplier of Lifeguard (Dadgar, Phillips and Currey 2018, section IV.A).
 //!
 //! A node that does not get to run judges the living by answers that it has not read yet. So whoever wakes up late listens before it
 //! judges, and has more patience for a while.
@@ -55,38 +54,5 @@ impl Health {
     fn worse(&mut self, points: u32, now: Instant) {
         self.score = (self.score(now) + points.min(MOST)).min(MOST);
         self.at = Some(now);
-    }
-}
-
-/// What share of lost first probes is much. A guess.
-const MUCH: f64 = 0.01;
-/// What one round counts for: a network is known by its last hundred rounds, which take half a minute with 20 neighbors.
-const WEIGHT: f64 = 1.0 / 64.0;
-
-/// How much is lost, as the probes of the living tell: of all links, since on a single one too few are sent to know before it matters.
-/// Peers that pretend to lose much gain that all are given up later, by no more than the settings say.
-#[derive(Debug)]
-pub(super) struct Losses {
-    share: f64,
-}
-
-impl Default for Losses {
-    /// Half careful until more is known.
-    fn default() -> Self {
-        Self { share: MUCH / 2.0 }
-    }
-}
-
-impl Losses {
-    /// A neighbor answered, the first probe or a later one.
-    pub(super) fn answered(&mut self, first: bool) {
-        let lost = if first { 0.0 } else { 1.0 };
-        self.share += (lost - self.share) * WEIGHT;
-    }
-
-    /// A number between these two, by how much is lost.
-    pub(super) fn between(&self, (least, most): (u8, u8)) -> u8 {
-        let part = (self.share / MUCH).min(1.0);
-        least + (f64::from(most - least) * part).round() as u8
     }
 }

@@ -14,6 +14,7 @@
 mod config;
 mod health;
 mod looks;
+mod losses;
 mod part;
 
 #[cfg(test)]
@@ -69,7 +70,7 @@ pub struct Detector {
     probed: BTreeSet<LinkId>,
     looks: looks::Looks,
     health: health::Health,
-    losses: health::Losses,
+    losses: losses::Losses,
     failed: Vec<LinkId>,
     number: u16,
 }
@@ -83,6 +84,8 @@ struct Watch {
     answer: Smoothed,
     /// Whoever of both ends probed last lets the other one begin the next time: else both would probe whenever a link falls silent.
     begun_here: bool,
+    /// When it last answered a later probe than the first.
+    lost: Option<Instant>,
     /// We dialled it.
     chosen: bool,
     /// The probes of the last round that were not answered yet: numbers, and when each was sent. As many as a round has at most.
@@ -130,6 +133,17 @@ impl Detector {
             watch.at = at;
             self.due.insert((at, link));
         }
+    }
+
+    /// How many probes a suspected neighbor gets, between these two numbers, by how much is lost.
+    fn last_probes(&self, watch: &Watch, (least, most): (u8, u8), now: Instant) -> u8 {
+        let lossy = |watch: &&Watch| losses::lately(watch.lost, now);
+        if lossy(&watch) {
+            return most;
+        }
+        let count = self.watches.values().filter(lossy).count();
+        let part = self.losses.part(count, self.watches.len(), now);
+        least + (f64::from(most - least) * part).round() as u8
     }
 
     /// How long an answer of this neighbor may take.

@@ -388,16 +388,54 @@ fn where_much_is_lost_the_silent_have_more_time() {
     assert_eq!(node.detector.take_failed(), []);
     node.pass(MS);
     assert_eq!(node.detector.take_failed(), [LinkId(1)]);
-    // One lost probe is not much, and a thousand that came are none.
-    let mut losses = health::Losses::default();
-    let probes = |losses: &health::Losses| losses.between(config.last_probes);
-    assert_eq!(probes(&losses), 10, "nothing is known yet");
-    for _ in 0..500 {
-        losses.answered(true);
+}
+
+/// Time passes, while all of these answer what they are asked, at once or not before the second probe.
+fn answering(node: &mut Node, span: Duration, at_once: &[u64], late: &[u64]) {
+    let until = node.bench.now.mono + span;
+    while node.bench.now.mono < until {
+        node.pass(MS * 50);
+        for (link, lane, message) in std::mem::take(&mut node.sent) {
+            let heard =
+                at_once.contains(&link.0) || (late.contains(&link.0) && lane == Lane::Control);
+            if heard && matches!(message, Message::Probe(_)) {
+                node.hear(link.0);
+            }
+        }
     }
-    assert_eq!(probes(&losses), 4);
-    losses.answered(false);
-    assert!(probes(&losses) > 4);
+}
+
+#[test]
+fn a_third_of_the_neighbors_can_pretend_to_lose_much_and_gains_nothing_for_the_dead() {
+    let config = Config::default();
+    let mut node = node(12);
+    let honest: Vec<u64> = (1..=8).collect();
+    answering(
+        &mut node,
+        Duration::from_secs(150),
+        &honest,
+        &[9, 10, 11, 12],
+    );
+    assert_eq!(node.detector.take_failed(), []);
+    // One of either kind dies.
+    answering(
+        &mut node,
+        config.idle + config.patience.0 * 8,
+        &honest[1..],
+        &[9, 10, 11],
+    );
+    assert_eq!(node.detector.take_failed(), [LinkId(1)]);
+    answering(
+        &mut node,
+        config.patience.0 * 13,
+        &honest[1..],
+        &[9, 10, 11],
+    );
+    assert_eq!(
+        node.detector.take_failed(),
+        [LinkId(12)],
+        "it has more time itself"
+    );
 }
 
 #[test]

@@ -213,11 +213,16 @@ mod tests {
 
     #[test]
     fn lies_about_the_living_and_the_dead_change_nothing() {
-        let crash = happens(Happening::Crash { fraction: 0.25 });
         let outcome = watched(|scenario| {
-            scenario.byzantine = 0.4;
+            scenario.nodes = 32;
+            scenario.byzantine = 0.3;
             scenario.adversary = Adversary::Accuse;
-            scenario.events = crash;
+            // Later than the two minutes in which a node takes any loss for much.
+            scenario.duration_s = 200.0;
+            scenario.events = vec![Event {
+                at_s: 170.0,
+                what: Happening::Crash { fraction: 0.25 },
+            }];
         });
         assert!(outcome.metrics["noticed"] > 20.0);
         assert!(outcome.metrics["noticed_p99_s"] < 2.0 * 5.6);
