@@ -37,7 +37,7 @@ fn the_list_names_every_scenario() {
     }
     let output = sim(&["list", "--json"]);
     let text = String::from_utf8(output.stdout).expect("text");
-    assert_eq!(text.lines().count(), 22);
+    assert_eq!(text.lines().count(), 23);
     for line in text.lines() {
         let entry: serde_json::Value = serde_json::from_str(line).expect("JSON");
         assert!(
@@ -218,7 +218,7 @@ fn scenarios_measure_what_they_name() {
         .map(|entry| entry.expect("a file").path())
         .collect();
     files.sort();
-    assert_eq!(files.len(), 22);
+    assert_eq!(files.len(), 23);
     let events = "events=[{ at_s = 40, what = { crash = { fraction = 0.1 } } }, \
                   { at_s = 41, what = { join = { nodes = 2, over_s = 1 } } }]";
     for file in files {

@@ -7,7 +7,7 @@ use super::Wrong;
 use super::description::Description;
 
 /// In the order of the table of results.
-const BUILT_IN: [(&str, &str); 22] = [
+const BUILT_IN: [(&str, &str); 23] = [
     ("uniformity", include_str!("scenarios/uniformity.toml")),
     ("skewed", include_str!("scenarios/skewed.toml")),
     ("nat", include_str!("scenarios/nat.toml")),
@@ -29,6 +29,7 @@ const BUILT_IN: [(&str, &str); 22] = [
     ("mistakes", include_str!("scenarios/mistakes.toml")),
     ("idle", include_str!("scenarios/idle.toml")),
     ("heal", include_str!("scenarios/heal.toml")),
+    ("leave", include_str!("scenarios/leave.toml")),
     ("churn", include_str!("scenarios/churn.toml")),
     (
         "dissemination",
@@ -121,6 +122,7 @@ mod tests {
                 "mistakes",
                 "idle",
                 "heal",
+                "leave",
                 "churn",
                 "dissemination",
                 "dissemination-large",

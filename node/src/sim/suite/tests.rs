@@ -319,6 +319,6 @@ fn a_plan_names_what_it_does_not_know() {
             .contains("two scenarios are called nat")
     );
     let plan = select(&[]).unwrap();
-    assert_eq!(plan.descriptions.len(), 22);
+    assert_eq!(plan.descriptions.len(), 23);
     assert!(plan.parts.iter().all(|part| part.seeds == [1]));
 }
