@@ -412,7 +412,7 @@ fn a_third_of_the_neighbors_can_pretend_to_lose_much_and_gains_nothing_for_the_d
     let honest: Vec<u64> = (1..=8).collect();
     answering(
         &mut node,
-        Duration::from_secs(150),
+        Duration::from_secs(260),
         &honest,
         &[9, 10, 11, 12],
     );

@@ -217,10 +217,10 @@ mod tests {
             scenario.nodes = 32;
             scenario.byzantine = 0.3;
             scenario.adversary = Adversary::Accuse;
-            // Later than the two minutes in which a node takes any loss for much.
-            scenario.duration_s = 200.0;
+            // Later than the four minutes in which a node takes any loss for much.
+            scenario.duration_s = 320.0;
             scenario.events = vec![Event {
-                at_s: 170.0,
+                at_s: 290.0,
                 what: Happening::Crash { fraction: 0.25 },
             }];
         });
