@@ -35,7 +35,7 @@ impl Lab {
     /// Makes a router and hosts 1 to `hosts`, the last of which is `delay_ms` away from the router, one way, by `relay`.
     ///
     /// # Errors
-    /// Why this machine can have none: no right to make namespaces, no `ip` or `nft`, or a kernel without one of their parts.
+    /// Why this machine can have none: no right to make namespaces, no `ip`, `tc` or `nft`, or a kernel without one of their parts.
     ///
     /// # Panics
     /// When it could, and yet the lab cannot be built.

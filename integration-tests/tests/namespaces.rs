@@ -1,16 +1,16 @@
 //! Real processes on eight hosts with addresses of their own, in network namespaces: what loopback does not show. Loss, a slow line, a
 //! long line, a host that moves, and a partition that heals.
 //!
-//! Needs the right to make network namespaces (root), `ip` and `nft`; elsewhere it says that it was skipped, and why.
+//! Needs the right to make network namespaces (root), `ip`, `tc` and `nft`; elsewhere it says that it was skipped, and why.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use vouchsafe_integration_tests::lab::Lab;
 use vouchsafe_integration_tests::process::{Daemon, PATIENCE, Program};
+use vouchsafe_integration_tests::say;
 
 const HOSTS: u8 = 8;
 /// Hosts 1 to 4 are one half, the others the other one.
@@ -103,12 +103,7 @@ impl Network {
                 status["last_cursor"] == entries
             });
             let took = start.elapsed();
-            let log = node.whole_log(TOPIC);
-            let distinct: BTreeSet<String> = log
-                .iter()
-                .map(|entry| entry["id"].as_str().expect("an id").to_owned())
-                .collect();
-            assert_eq!(distinct.len(), log.len(), "host {number} has one twice");
+            let distinct = node.log_ids(TOPIC);
             assert_eq!(distinct.len(), entries, "host {number}, after {took:?}");
             logs.push(distinct);
         }
@@ -146,11 +141,6 @@ fn lines(what: &str, count: usize, padding: usize) -> Vec<String> {
         .collect()
 }
 
-fn say(text: &str) {
-    // Not by eprintln!, whose output is shown of failed tests only.
-    writeln!(std::io::stderr(), "\n{text}").expect("standard error");
-}
-
 /// The whole story, with a partition of this length.
 fn eight_hosts(partition: Duration) {
     let relay = Program::new(env!("CARGO_BIN_EXE_delay-relay"));
@@ -162,7 +152,7 @@ fn eight_hosts(partition: Duration) {
     lab.limit(slow, 4).expect("tried before");
     let mut net = Network::new(lab);
 
-    // Join, and learn the own address from what hosts of three groups see.
+    // Each knows its own address from its system, and the others through the first host.
     let everybody = usize::from(HOSTS) - 1;
     let joined = net.wait_for_links("after the join", |_, linked| linked.len() >= everybody - 1);
     let far = net.node(HOSTS).id.clone();

@@ -191,6 +191,8 @@ fn files_of_any_size_up_to_the_limit_arrive_byte_for_byte() {
     let second = Daemon::start(&program, &dir.path().join("1"), &["--seed", &seed]);
     second.wait_for("neighbors", |status| linked(status, 1));
     let subscription = second.start_command("subscribe", &["files", "--json"]);
+    // It begins with what comes from now on, so it must be there first.
+    second.wait_for("a subscriber", |status| status["subscribers"] == 1);
     let mut ids = Vec::new();
     for size in [0, 1, 100_000, MIB, 16 * MIB] {
         let file = dir.path().join(format!("{size}.bin"));

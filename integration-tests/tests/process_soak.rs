@@ -2,13 +2,13 @@
 //! acknowledged is lost, nobody gets anything twice, and those who are left alone do not grow.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rand::rngs::ChaCha12Rng;
 use rand::{RngExt as _, SeedableRng as _};
 use vouchsafe_integration_tests::process::{Daemon, PATIENCE, Program};
+use vouchsafe_integration_tests::say;
 
 const NODES: usize = 16;
 /// The first so many nodes are never touched; two of them are everybody's seeds.
@@ -172,12 +172,7 @@ impl Soak {
             let daemon = self.daemon(number).expect("all are up");
             let start = Instant::now();
             loop {
-                let log = daemon.whole_log(TOPIC);
-                let ids: BTreeSet<String> = log
-                    .iter()
-                    .map(|entry| entry["id"].as_str().expect("an id").to_owned())
-                    .collect();
-                assert_eq!(ids.len(), log.len(), "node {number} has one twice");
+                let ids = daemon.log_ids(TOPIC);
                 let missing = self.acknowledged.difference(&ids).count();
                 if missing == 0 {
                     break;
@@ -218,14 +213,11 @@ fn soak(span: Duration, seed: u64) {
     soak.check();
     let (before, after) = (settled.unwrap_or_default(), soak.memory());
     let [killed, left, stopped] = soak.faults;
-    // Not by eprintln!, whose output is shown of failed tests only.
-    writeln!(
-        std::io::stderr(),
-        "\nsoak of {NODES} processes (seed {seed}): {} messages, {killed} killed, {left} told to leave, {stopped} stopped; \
+    say(&format!(
+        "soak of {NODES} processes (seed {seed}): {} messages, {killed} killed, {left} told to leave, {stopped} stopped; \
          memory of those left alone {before:?} kB after a third, {after:?} kB at the end",
         soak.acknowledged.len()
-    )
-    .expect("standard error");
+    ));
     assert!(killed > 0 && left > 0 && stopped > 0, "{:?}", soak.faults);
     for (before, after) in before.iter().zip(&after) {
         assert!(*after <= before + GROWTH_KB, "{before} kB grew to {after}");
@@ -238,7 +230,7 @@ fn a_minute_of_kills_stops_and_restarts_loses_nothing() {
 }
 
 #[test]
-#[ignore = "ten minutes: cargo test --release -p vouchsafe-integration-tests --test process_soak -- --ignored"]
+#[ignore = "ten minutes: cargo test -p vouchsafe-integration-tests --test process_soak -- --ignored"]
 fn ten_minutes_of_kills_stops_and_restarts_lose_nothing() {
     soak(Duration::from_secs(600), 2);
 }

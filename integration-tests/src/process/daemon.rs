@@ -1,5 +1,6 @@
 //! A node as a process of its own.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
@@ -174,6 +175,21 @@ impl Daemon {
             log.push(serde_json::from_str(&line).expect("JSON lines"));
         }
         log
+    }
+
+    /// The ids of all entries in the log of a node that has one topic only.
+    ///
+    /// # Panics
+    /// When one is there twice, or the log cannot be read.
+    #[must_use]
+    pub fn log_ids(&self, topic: &str) -> BTreeSet<String> {
+        let log = self.whole_log(topic);
+        let ids: BTreeSet<String> = log
+            .iter()
+            .map(|entry| entry["id"].as_str().expect("an id").to_owned())
+            .collect();
+        assert_eq!(ids.len(), log.len(), "{} has one twice", self.dir());
+        ids
     }
 
     /// The first `count` entries of a topic in this node's log, oldest first; waits until there are so many.

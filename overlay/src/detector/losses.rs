@@ -7,9 +7,9 @@
 
 use std::time::{Duration, Instant};
 
-/// A link lost something if it did within this time, in which each end of a silent link begins 34 rounds. A guess, measured: where half of all
-/// packets are lost for half a second in every ten, three of four links lost something in this time, and half of them in half of
-/// it, which was too few (13 mistakes in 750 observer hours, scenario `mistakes`).
+/// A link lost something if it did within this time, in which each end of a silent link begins 34 rounds. A guess, after half
+/// of it was too little (13 mistakes in 750 observer hours of scenario `mistakes`): where half of all packets are lost for half a second in
+/// every ten, by computation three of four links lose something in this time, and two of four in half of it.
 const LATELY: Duration = Duration::from_secs(240);
 /// Shares of links that lost something: nothing is concluded below the first, and all above the second. Guesses, but for the third of
 /// liars that a node is made to bear.

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crypto::{PeerId, Verified};
+use crypto::{BadSignature, PeerId, Signed, Verified};
 use rand::Rng;
 use rand::seq::SliceRandom as _;
 
@@ -97,9 +97,26 @@ impl Departed {
 }
 
 impl Book {
+    /// Somebody says that it is gone, over its link or in a list. Of whom we never heard nothing is checked.
+    ///
+    /// # Errors
+    /// The signature is wrong.
+    pub fn hear_left(
+        &mut self,
+        record: &Signed<PeerRecord>,
+        cx: &mut Cx<'_>,
+    ) -> Result<(), BadSignature> {
+        if self.version_of(&record.value.id).is_some()
+            && let Some(record) = self.check(record, cx)?
+        {
+            self.left(record, cx);
+        }
+        Ok(())
+    }
+
     /// A peer says that it is gone; nobody else can say so. If it was known, it is forgotten, and its word is kept to be passed on. Whether
     /// that was news.
-    pub fn left(&mut self, record: Verified<PeerRecord>, cx: &mut Cx<'_>) -> bool {
+    fn left(&mut self, record: Verified<PeerRecord>, cx: &mut Cx<'_>) -> bool {
         let peer = record.signer();
         let known = self.version_of(peer.as_bytes());
         if record.addrs().next().is_some()
@@ -127,8 +144,6 @@ impl Book {
 mod tests {
     use std::net::SocketAddr;
     use std::time::Duration;
-
-    use crypto::Signed;
 
     use super::*;
     use crate::config::AddressPreset;

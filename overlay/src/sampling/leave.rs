@@ -23,12 +23,8 @@ impl Sampling {
         if record.value.id != *peer.as_bytes() {
             return Err(Code::BadRecord);
         }
-        if book.version_of(peer.as_bytes()).is_some()
-            && let Some(record) = book.check(&record, cx).map_err(|_| Code::BadRecord)?
-        {
-            book.left(record, cx);
-            self.absorb(book, cx);
-        }
+        book.hear_left(&record, cx).map_err(|_| Code::BadRecord)?;
+        self.absorb(book, cx);
         Ok(())
     }
 
@@ -40,15 +36,8 @@ impl Sampling {
         cx: &mut Cx<'_>,
     ) -> Result<(), Code> {
         for item in list.iter().filter(|item| item.proven == 0).take(MAX_GONE) {
-            if book.version_of(&item.record.value.id).is_none() {
-                continue;
-            }
-            let checked = book
-                .check(&item.record, cx)
+            book.hear_left(&item.record, cx)
                 .map_err(|_| Code::BadSignature)?;
-            if let Some(record) = checked {
-                book.left(record, cx);
-            }
         }
         Ok(())
     }
