@@ -210,7 +210,7 @@ const KNOWN: [Entry; 48] = [
         "detect_seconds",
         "Time to notice",
         Seconds,
-        "From the last fault until no honest node counted a neighbor who was gone or out of reach.",
+        "From the end of the last fault until no honest node counted a neighbor who was gone or out of reach.",
     ),
     (
         "dead_links",

@@ -101,6 +101,14 @@ pub enum Happening {
 }
 
 impl Event {
+    /// When it is over, if it ends by itself; else when it happens. Seconds.
+    pub(super) fn over_at_s(&self) -> f64 {
+        match self.what {
+            Happening::Stall { for_s, .. } | Happening::Slow { for_s, .. } => self.at_s + for_s,
+            _ => self.at_s,
+        }
+    }
+
     /// Checks every number against its range.
     pub(super) fn check(&self, duration_s: f64) -> Result<(), ScenarioError> {
         let wrong = |problem: &str| {

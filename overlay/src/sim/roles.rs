@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crypto::{PeerId, Signed};
 
-use super::adversary::{Accuser, Clique, Plan, Puppet, Taker};
+use super::adversary::{Accuser, Clique, Feigner, Plan, Puppet, Taker};
 use super::cast::Cast;
 use super::classic::cyclon::Sent;
 use super::classic::framework::Kind;
@@ -66,6 +66,9 @@ impl Roles<'_> {
             }
             _ if hostile && self.scenario.adversary == Adversary::Accuse => {
                 Box::new(Accuser::new(self.core(index, now)?, self.attack_at(now)))
+            }
+            _ if hostile && self.scenario.adversary == Adversary::PlayDead => {
+                Box::new(Feigner::new(self.core(index, now)?, self.attack_at(now)))
             }
             _ if hostile => Box::new(self.puppet(index)),
             scenario::Player::Overlay => return Ok(Player::Node(self.core(index, now)?)),

@@ -225,6 +225,8 @@ pub enum Adversary {
     /// Lie about who is alive: vouch for everybody who is looked for, ask for looks at the living, close links to them as if they were
     /// dead, and repeat answers that nobody asked for.
     Accuse,
+    /// Answer nothing for 25 seconds of every two minutes, all at the same time, and come back.
+    PlayDead,
 }
 
 /// What honest nodes are. All but the first are there for comparison only: they have a view and nothing else, no links and no messages.

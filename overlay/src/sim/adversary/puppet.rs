@@ -126,7 +126,8 @@ impl Puppet {
             | Adversary::Silent
             | Adversary::Bait
             | Adversary::Leech
-            | Adversary::Accuse => self.draw(&clique.own, want),
+            | Adversary::Accuse
+            | Adversary::PlayDead => self.draw(&clique.own, want),
         }
     }
 

@@ -364,7 +364,11 @@ mod tests {
             Adversary::Invent => Some("invent"),
             Adversary::Refuse => Some("refuse"),
             // Those on messages break rules of the node itself: see tests/rules.rs.
-            Adversary::Silent | Adversary::Bait | Adversary::Leech | Adversary::Accuse => None,
+            Adversary::Silent
+            | Adversary::Bait
+            | Adversary::Leech
+            | Adversary::Accuse
+            | Adversary::PlayDead => None,
         };
         for attack in &attacks {
             let own = named(attack.world.adversary);

@@ -3,7 +3,7 @@
 use super::starts::{Wanted, dialable, mutual};
 use super::{join, root};
 use crate::neighbors::Link;
-use crate::sim::scenario::{Happening, Scenario};
+use crate::sim::scenario::{Event, Happening, Scenario};
 use crate::sim::world::{Host, World};
 
 /// How far the network is after the last fault. Looked at once a second.
@@ -17,13 +17,13 @@ pub(super) struct Healing {
     healed: Option<f64>,
 }
 
-/// When the last thing happened that is not a join.
+/// When the last thing was over that is not a join.
 fn last_fault(scenario: &Scenario) -> Option<f64> {
     let faults = scenario
         .events
         .iter()
         .filter(|event| !matches!(event.what, Happening::Join { .. }));
-    faults.map(|event| event.at_s).max_by(f64::total_cmp)
+    faults.map(Event::over_at_s).max_by(f64::total_cmp)
 }
 
 /// Neighbors that honest nodes still count and who are gone: they are down, have started anew since, or cannot be reached.
@@ -124,7 +124,6 @@ impl Healing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sim::scenario::Event;
     use crate::sim::{Outcome, run};
 
     fn crashed(duration_s: f64, events: Vec<Event>) -> Outcome {
@@ -137,6 +136,20 @@ mod tests {
             ..Scenario::default()
         };
         run(&scenario, 1, 1, &mut |_| {}).unwrap()
+    }
+
+    #[test]
+    fn who_stood_still_is_waited_for_from_when_it_wakes() {
+        let asleep = Happening::Stall {
+            fraction: 0.25,
+            for_s: 60.0,
+        };
+        let outcome = crashed(150.0, vec![event(30.0, asleep.clone())]);
+        let took = outcome.metrics["detect_seconds"] + outcome.metrics["heal_seconds"];
+        assert!((1.0..45.0).contains(&took), "{took}");
+        // It has not ended when the world does.
+        let outcome = crashed(60.0, vec![event(30.0, asleep)]);
+        assert!(!outcome.metrics.contains_key("heal_seconds"));
     }
 
     fn event(at_s: f64, what: Happening) -> Event {
