@@ -1,5 +1,6 @@
-//! What a person watching sees on stderr while seeds run; nothing when stderr is no terminal.
+//! What a person watching sees on stderr while seeds run: a bar, or a line now and then where stderr is no terminal.
 
+use std::io::{self, Write as _};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -10,11 +11,15 @@ use super::numbers;
 
 /// How often the numbers are worked out anew.
 const PERIOD: Duration = Duration::from_millis(200);
+/// How often a line is written where there is no bar.
+const LINE: Duration = Duration::from_secs(60);
 
 /// A bar over the work of all runs together.
 #[derive(Debug)]
 pub(crate) struct Watch {
     bar: ProgressBar,
+    /// Whether lines are written instead.
+    lines: bool,
     state: Mutex<State>,
 }
 
@@ -31,6 +36,7 @@ struct State {
     finished: usize,
     begun: Instant,
     drawn: Instant,
+    written: Instant,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +48,9 @@ struct RunState {
 
 impl Watch {
     pub(crate) fn start(name: &str, tasks: &[Task]) -> Self {
-        Self::on(ProgressDrawTarget::stderr(), name, tasks)
+        let mut watch = Self::on(ProgressDrawTarget::stderr(), name, tasks);
+        watch.lines = watch.bar.is_hidden();
+        watch
     }
 
     #[cfg(test)]
@@ -64,11 +72,13 @@ impl Watch {
         });
         Self {
             bar,
+            lines: false,
             state: Mutex::new(State {
                 runs: runs.collect(),
                 finished: 0,
                 begun: now,
                 drawn: now,
+                written: now,
             }),
         }
     }
@@ -113,6 +123,11 @@ impl Watch {
             return;
         };
         change(&mut state);
+        if self.lines && state.line_is_due(Instant::now()) {
+            let text = state.text(state.begun.elapsed().as_secs_f64());
+            // A reader of stderr that is gone does not stop the run.
+            let _ = writeln!(io::stderr(), "{}: {text}", self.bar.prefix());
+        }
         if draw || state.drawn.elapsed() >= PERIOD {
             state.drawn = Instant::now();
             let runs = state.runs.iter();
@@ -125,6 +140,14 @@ impl Watch {
 }
 
 impl State {
+    fn line_is_due(&mut self, now: Instant) -> bool {
+        let due = now.saturating_duration_since(self.written) >= LINE;
+        if due {
+            self.written = now;
+        }
+        due
+    }
+
     /// The numbers beside the bar, after so many seconds of real time.
     fn text(&self, elapsed: f64) -> String {
         let simulated: f64 = self.runs.iter().map(|run| run.simulated_s).sum();
@@ -156,15 +179,20 @@ mod tests {
             simulated_s,
             events,
         };
-        let state = State {
+        let mut state = State {
             runs: vec![run(1800.0, 3_000_000), run(3600.0, 6_000_000)],
             finished: 1,
             begun: Instant::now(),
             drawn: Instant::now(),
+            written: Instant::now(),
         };
         assert_eq!(
             state.text(10.0),
             "90 min simulated, 540 x real time, 900 k events/s, 1 of 2 runs done"
         );
+        let written = state.written;
+        assert!(!state.line_is_due(written + LINE / 2));
+        assert!(state.line_is_due(written + LINE));
+        assert!(!state.line_is_due(written + LINE), "once");
     }
 }
