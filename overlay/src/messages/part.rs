@@ -409,6 +409,12 @@ impl Messages {
     }
 
     /// Makes a message decided, and logged or not, without its content.
+    /// From now on messages are kept for so long.
+    #[cfg(test)]
+    pub(crate) fn retain_for(&mut self, retention: std::time::Duration) {
+        self.config.retention = retention;
+    }
+
     #[cfg(test)]
     pub(crate) fn put(&mut self, point: Point, logged: bool) {
         let fact = Fact {

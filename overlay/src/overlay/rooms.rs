@@ -73,6 +73,29 @@ impl Overlay {
         &mut self.env.config
     }
 
+    /// How many characters each room takes when it is written out with what it holds: what grows for ever makes them more. What writes a
+    /// number instead of its entries (the memory, callers) is not seen.
+    pub(crate) fn written_lengths(&self) -> [(&'static str, usize); 9] {
+        let parts = &self.parts;
+        let length = |room: &dyn std::fmt::Debug| format!("{room:?}").len();
+        [
+            ("conduct", length(&parts.conduct)),
+            ("peers", length(&parts.book)),
+            ("neighbors", length(&parts.neighbors)),
+            ("detector", length(&parts.detector)),
+            ("sampling", length(&parts.sampling)),
+            ("broadcast", length(&parts.broadcast)),
+            ("bodies", length(&parts.bodies)),
+            ("repair", length(&parts.repair)),
+            ("messages", length(&parts.messages)),
+        ]
+    }
+
+    /// Messages are kept for so long from now on.
+    pub(crate) fn retain_for(&mut self, retention: std::time::Duration) {
+        self.parts.messages.retain_for(retention);
+    }
+
     /// The memory holds this peer from now on, whoever it is.
     pub(crate) fn plant_member(&mut self, peer: PeerId, addr: std::net::SocketAddr) {
         let marks = self.parts.book.marks(peer.as_bytes(), addr);

@@ -2,6 +2,8 @@
 
 mod happen;
 mod stays;
+#[cfg(test)]
+mod steady;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
