@@ -363,7 +363,8 @@ mod tests {
             Adversary::AddressPoison => Some("address-poison"),
             Adversary::Invent => Some("invent"),
             Adversary::Refuse => Some("refuse"),
-            // Those on messages break rules of the node itself: see tests/rules.rs.
+            // Those on messages break rules of the node itself: see tests/rules.rs. Those on who is alive have nothing to break in a baseline
+            // without links.
             Adversary::Silent
             | Adversary::Bait
             | Adversary::Leech
