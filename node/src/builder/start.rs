@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crypto::{Identity, NetworkId};
 use overlay::config::AddressPreset;
@@ -115,11 +115,14 @@ pub(super) async fn start(builder: Builder) -> Result<Node, SpawnError> {
             return Err(error.into());
         }
     };
-    let mode = match &storage {
-        Storage::Memory => Mode::Inline,
-        Storage::DataDir(_) => Mode::Threads,
+    let options = match &storage {
+        Storage::Memory => Options {
+            pace: Duration::ZERO, // no disk to spare
+            ..Options::new(Mode::Inline)
+        },
+        Storage::DataDir(_) => Options::new(Mode::Threads),
     };
-    let store_task = StoreTask::start(opened.store, Options::new(mode), {
+    let store_task = StoreTask::start(opened.store, options, {
         let inbox = inbox.clone();
         move |event| inbox.event(Event::Store(Box::new(event)))
     })?;
@@ -188,15 +191,12 @@ async fn open(
     cache: usize,
 ) -> Result<Opened, SpawnError> {
     match storage {
-        Storage::Memory => {
-            let (store, restored) = Store::in_memory()?;
-            Ok(Opened {
-                identity: identity.unwrap_or_else(Identity::generate),
-                store,
-                restored,
-                lock: None,
-            })
-        }
+        Storage::Memory => Ok(Opened {
+            identity: identity.unwrap_or_else(Identity::generate),
+            store: Store::in_memory(),
+            restored: Restored::default(),
+            lock: None,
+        }),
         Storage::DataDir(dir) => {
             let opening =
                 tokio::task::spawn_blocking(move || open_dir(&dir, identity, &network, cache));

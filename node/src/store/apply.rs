@@ -6,9 +6,9 @@ use overlay::messages::StoredMessage;
 use overlay::peers::PeerRow;
 use redb::{ReadableTable as _, Table, WriteTransaction};
 
-use super::Totals;
 use super::error::Fault;
 use super::evidence::EvidenceTables;
+use super::file::Totals;
 use super::rows::{self, Head};
 use super::schema::{
     ANCHORS, ARCHIVE, BANS, DATES, DECIDED, HEADS, INDEX, Id, LOG, META, Sealed, bad, name,

@@ -20,7 +20,7 @@ pub const MAX_EVIDENCE_PER_AUTHOR: usize = 4;
 /// How long a pair is kept beyond the log's retention, milliseconds (30 days). A guess: time for an operator to look.
 pub const KEPT_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 /// Most pairs that leave by age in one transaction.
-const SWEEP: usize = 256;
+pub(super) const SWEEP: usize = 256;
 
 /// A pair as the store has it. It was verified when it was written; see [`Evidence`].
 #[derive(Clone, Debug, PartialEq, Eq)]

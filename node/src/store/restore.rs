@@ -5,8 +5,8 @@ use overlay::peers::ArchiveEntry;
 use overlay::{Restored, RestoredMessage};
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _};
 
-use super::Totals;
 use super::error::Fault;
+use super::file::Totals;
 use super::rows::{self, BadRow, Head};
 use super::schema::{self, ANCHORS, ARCHIVE, BANS, DECIDED, EVIDENCE, HEADS, bad, name};
 

@@ -200,9 +200,7 @@ fn read_flags(fields: &mut In<'_>) -> Result<(bool, bool), BadRow> {
 /// A message of the log: flags u8, id 32, signed header, number of entries u32, then for each entry its length u32 and its
 /// bytes. The first cursor is the key.
 pub(super) fn encode_message(message: &StoredMessage) -> Vec<u8> {
-    let topic = message.signed.value.topic.as_str().len();
-    let body: usize = message.entries.iter().map(|entry| entry.len() + 4).sum();
-    let mut out = Out::new(200 + topic + body)
+    let mut out = Out::new(message_len(message))
         .u8(flags(message.gap, message.equivocation))
         .put(message.id.as_bytes())
         .signed(&message.signed)
@@ -212,6 +210,17 @@ pub(super) fn encode_message(message: &StoredMessage) -> Vec<u8> {
     }
     out.seal()
 }
+
+/// Bytes that [`encode_message`] makes of it.
+pub(super) fn message_len(message: &StoredMessage) -> usize {
+    let topic = message.signed.value.topic.as_str().len();
+    let body: usize = message.entries.iter().map(|entry| entry.len() + 4).sum();
+    MESSAGE_FIXED + topic + body
+}
+
+/// Bytes of a message's row without its topic and entries: layout version, flags, id, header with signature, number of
+/// entries, checksum.
+const MESSAGE_FIXED: usize = 1 + 1 + 32 + 159 + 4 + SEAL;
 
 /// Lengths come from memory and are bounded far below 4 GiB by the protocol's limits.
 fn len32(len: usize) -> u32 {

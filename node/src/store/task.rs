@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use handle::{Backlog, StoreHandle};
 
+use super::error::io_error;
 use super::{Store, StoreError};
 use handle::{Order, Question, Shared};
 use workers::{Reader, Report, Writer};
@@ -30,7 +31,7 @@ pub enum Mode {
     /// On two threads of the store's own, one that writes and one that reads: what a node on a disk needs.
     Threads,
     /// In two tasks of the current tokio runtime, blocking it during each transaction. For virtual time, which a thread is
-    /// invisible to, and fine for a store in memory, whose transactions take some 100 us.
+    /// invisible to, and for a store in memory, whose transactions take microseconds.
     Inline,
 }
 
@@ -110,9 +111,9 @@ impl StoreTask {
                 let path = shared.store.path().to_path_buf();
                 let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
                     let thread = std::thread::Builder::new().name(name.to_owned());
-                    thread.spawn(work).map_err(|error| {
-                        super::io_error(&error, path.clone(), "start a thread for")
-                    })
+                    thread
+                        .spawn(work)
+                        .map_err(|error| io_error(&error, path.clone(), "start a thread for"))
                 };
                 spawn(
                     "store-write",

@@ -1,3 +1,4 @@
+use std::fs;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
@@ -7,6 +8,8 @@ use overlay::messages::Topic;
 use overlay::peers::{ArchiveEntry, PeerRow};
 use overlay::wire::MessageHeader;
 
+use super::file::{DEFAULT_CACHE, SWEEP, builder, caught};
+use super::rows::Head;
 use super::*;
 
 mod damage;
@@ -50,6 +53,19 @@ pub(super) fn message(tag: u64, first_cursor: u64, date: u64, entries: &[&str]) 
             .collect(),
         gap: tag.is_multiple_of(3),
         equivocation: tag.is_multiple_of(7),
+    }
+}
+
+/// A store of each kind, with nothing in it.
+fn both() -> [Store; 2] {
+    [disk::Disk::new().open().unwrap().0, Store::in_memory()]
+}
+
+/// The database of a store in a file.
+fn db(store: &Store) -> &redb::Database {
+    match &store.0 {
+        Kind::File(file) => file.db(),
+        Kind::Memory(_) => panic!("in memory"),
     }
 }
 
@@ -152,7 +168,7 @@ fn what_is_written_is_there_after_a_restart() {
 
 #[test]
 fn numbers_only_rise() {
-    let (store, _) = Store::in_memory().unwrap();
+    let store = disk::Disk::new().open().unwrap().0;
     let rows = |n| {
         [
             Row::ReserveCursors { cursor: n },
@@ -173,7 +189,7 @@ fn numbers_only_rise() {
         (7, u64::MAX),
     ] {
         store.write(&rows(write)).unwrap();
-        let restored = restore::restore(store.db()).unwrap().0;
+        let restored = restore::restore(db(&store)).unwrap().0;
         assert_eq!(
             [
                 restored.next_cursor,
@@ -188,37 +204,42 @@ fn numbers_only_rise() {
 
 #[test]
 fn a_cursor_never_names_two_entries() {
-    let (store, _) = Store::in_memory().unwrap();
-    let held = message(1, 10, 100, &["a", "b", "c"]);
-    store.write(&[Row::Message(held.clone())]).unwrap();
-    for (cursor, entries) in [(10, 1), (11, 1), (12, 1), (12, 5), (8, 3), (5, 20), (10, 3)] {
-        let error = store.write(&[
-            Row::ReserveSeqs { seq: 99 },
-            Row::Message(message(2, cursor, 100, &vec!["x"; entries])),
-        ]);
-        assert!(
-            matches!(error, Err(StoreError::CursorTaken { .. })),
-            "{cursor} {entries} {error:?}"
+    for store in both() {
+        let held = message(1, 10, 100, &["a", "b", "c"]);
+        store.write(&[Row::Message(held.clone())]).unwrap();
+        for (cursor, entries) in [(10, 1), (11, 1), (12, 1), (12, 5), (8, 3), (5, 20), (10, 3)] {
+            let error = store.write(&[
+                Row::ReserveSeqs { seq: 99 },
+                Row::Message(message(2, cursor, 100, &vec!["x"; entries])),
+            ]);
+            assert!(
+                matches!(error, Err(StoreError::CursorTaken { .. })),
+                "{cursor} {entries} {error:?}"
+            );
+        }
+        // Nothing of a refused transaction is there.
+        assert_eq!(store.messages(), 1);
+        if let Kind::File(file) = &store.0 {
+            assert_eq!(restore::restore(file.db()).unwrap().0.next_seq, 0);
+        }
+        for (cursor, entries) in [(9, 1), (13, 1)] {
+            let fits = message(cursor, cursor, 100, &vec!["x"; entries]);
+            store.write(&[Row::Message(fits)]).unwrap();
+        }
+        // The same message at its own cursor again: its marks may have changed.
+        let mut marked = held;
+        marked.equivocation = !marked.equivocation;
+        store.write(&[Row::Message(marked.clone())]).unwrap();
+        assert_eq!(
+            store.load(&Key::Message(marked.id)),
+            Ok(Some(Row::Message(marked)))
         );
+        assert_eq!(store.messages(), 3);
+        // A reservation that a bug left behind does not lead to a second use.
+        if let Kind::File(file) = &store.0 {
+            assert_eq!(restore::restore(file.db()).unwrap().0.next_cursor, 14);
+        }
     }
-    // Nothing of a refused transaction is there.
-    assert_eq!(restore::restore(store.db()).unwrap().0.next_seq, 0);
-    assert_eq!(store.messages(), 1);
-    for (cursor, entries) in [(9, 1), (13, 1)] {
-        let fits = message(cursor, cursor, 100, &vec!["x"; entries]);
-        store.write(&[Row::Message(fits)]).unwrap();
-    }
-    // The same message at its own cursor again: its marks may have changed.
-    let mut marked = held;
-    marked.equivocation = !marked.equivocation;
-    store.write(&[Row::Message(marked.clone())]).unwrap();
-    assert_eq!(
-        store.load(&Key::Message(marked.id)),
-        Ok(Some(Row::Message(marked)))
-    );
-    assert_eq!(store.messages(), 3);
-    // A reservation that a bug left behind does not lead to a second use.
-    assert_eq!(restore::restore(store.db()).unwrap().0.next_cursor, 14);
 }
 
 #[test]
@@ -260,7 +281,7 @@ fn a_huge_range_is_forgotten_in_steps_and_at_once_invisible() {
         assert!(steps < 10);
     }
     assert_eq!(store.messages(), 4);
-    let restored = restore::restore(store.db()).unwrap();
+    let restored = restore::restore(db(&store)).unwrap();
     assert!(restored.1.swept);
     assert_eq!(restored.0.decided.len(), 6);
 }
@@ -268,6 +289,10 @@ fn a_huge_range_is_forgotten_in_steps_and_at_once_invisible() {
 #[test]
 fn every_row_is_checked_before_it_is_believed() {
     let good = rows::encode_message(&message(5, 6, 7, &["one", "", "three"]));
+    assert_eq!(
+        good.len(),
+        rows::message_len(&message(5, 6, 7, &["one", "", "three"]))
+    );
     assert_eq!(
         rows::decode_message(6, &good),
         Ok(message(5, 6, 7, &["one", "", "three"]))

@@ -17,7 +17,7 @@ fn start_on(store: Store, options: Options) -> (StoreTask, mpsc::Receiver<StoreE
 }
 
 fn start(mode: Mode) -> (StoreTask, mpsc::Receiver<StoreEvent>) {
-    start_on(Store::in_memory().unwrap().0, Options::new(mode))
+    start_on(Store::in_memory(), Options::new(mode))
 }
 
 fn row(n: u64) -> Row {
@@ -94,7 +94,7 @@ async fn a_transaction_is_bounded_and_a_full_one_does_not_wait() {
         max_rows: 10,
         ..Options::new(Mode::Inline)
     };
-    let (task, events) = start_on(Store::in_memory().unwrap().0, options);
+    let (task, events) = start_on(Store::in_memory(), options);
     let handle = task.handle();
     let begin = Instant::now();
     for n in 0..35 {
@@ -111,7 +111,7 @@ async fn a_transaction_is_bounded_and_a_full_one_does_not_wait() {
         max_bytes: 3 * weight(&row(0)),
         ..Options::new(Mode::Inline)
     };
-    let (task, events) = start_on(Store::in_memory().unwrap().0, options);
+    let (task, events) = start_on(Store::in_memory(), options);
     for n in 0..7 {
         task.handle().persist(Token(n), row(n));
     }
@@ -230,7 +230,7 @@ async fn what_waits_is_counted_and_called_full() {
 
 #[tokio::test(start_paused = true)]
 async fn old_rows_are_taken_out_while_nothing_else_is_to_do() {
-    let (store, _) = Store::in_memory().unwrap();
+    let (store, _) = Disk::new().open().unwrap();
     let rows: Vec<Row> = (0..5000).map(row).collect();
     store.write(&rows).unwrap();
     let (task, events) = start_on(store, Options::new(Mode::Inline));

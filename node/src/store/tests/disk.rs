@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::*;
+use crate::store::error::Fault;
 
 #[derive(Clone, Debug)]
 pub(in super::super) struct Disk {
@@ -38,7 +39,8 @@ impl Disk {
             if fresh {
                 schema::create(&db, Some(&network())).map_err(|fault| fault.at(path, "make"))?;
             }
-            Store::checked(db, path, &network())?.restored()
+            let (file, restored) = FileStore::checked(db, path, &network())?.restored()?;
+            Ok((Store(Kind::File(Arc::new(file))), restored))
         })
     }
 }

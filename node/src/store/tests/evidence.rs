@@ -70,48 +70,50 @@ fn evidence_outlives_a_restart_as_it_was() {
 
 #[test]
 fn an_author_has_its_share_and_the_oldest_make_room() {
-    let (store, _) = Store::in_memory().unwrap();
-    let many: Vec<Row> = (1..=20).map(|seq| row(0, seq, seq)).collect();
-    store.write(&many).unwrap();
-    let first = author(0).id();
-    let share = MAX_EVIDENCE_PER_AUTHOR as u64;
-    let expected: Vec<_> = (1..=share).map(|seq| (first, seq, seq)).collect();
-    assert_eq!(kept(&store), expected);
-    let others: Vec<Row> = (1..=1100).map(|n| row(n, 1, 100 + u64::from(n))).collect();
-    for some in others.chunks(100) {
-        store.write(some).unwrap();
-        assert!(store.evidence() <= MAX_EVIDENCE);
+    for store in both() {
+        let many: Vec<Row> = (1..=20).map(|seq| row(0, seq, seq)).collect();
+        store.write(&many).unwrap();
+        let first = author(0).id();
+        let share = MAX_EVIDENCE_PER_AUTHOR as u64;
+        let expected: Vec<_> = (1..=share).map(|seq| (first, seq, seq)).collect();
+        assert_eq!(kept(&store), expected);
+        let others: Vec<Row> = (1..=1100).map(|n| row(n, 1, 100 + u64::from(n))).collect();
+        for some in others.chunks(100) {
+            store.write(some).unwrap();
+            assert!(store.evidence() <= MAX_EVIDENCE);
+        }
+        let kept = kept(&store);
+        assert_eq!(kept.len() as u64, MAX_EVIDENCE);
+        assert_eq!(kept.last(), Some(&(author(1100).id(), 1, 1200)));
+        assert!(kept.iter().all(|(author, _, _)| *author != first));
+        // Its share is free again.
+        store.write(&[row(0, 1, 5000)]).unwrap();
+        let all = store.read_evidence().unwrap();
+        assert_eq!(all.last().unwrap().found_unix_ms, 5000);
     }
-    let kept = kept(&store);
-    assert_eq!(kept.len() as u64, MAX_EVIDENCE);
-    assert_eq!(kept.last(), Some(&(author(1100).id(), 1, 1200)));
-    assert!(kept.iter().all(|(author, _, _)| *author != first));
-    // Its share is free again.
-    store.write(&[row(0, 1, 5000)]).unwrap();
-    let all = store.read_evidence().unwrap();
-    assert_eq!(all.last().unwrap().found_unix_ms, 5000);
 }
 
 #[test]
 fn evidence_leaves_long_after_the_log() {
-    let (store, _) = Store::in_memory().unwrap();
-    let rows: Vec<Row> = (0..600).map(|n| row(n, 1, 1000 + u64::from(n))).collect();
-    store.write(&rows).unwrap();
-    let edge = |low_edge_ms| {
-        let pruned = Vec::new();
-        let forget = Row::Forget {
-            low_edge_ms,
-            pruned,
+    for store in both() {
+        let rows: Vec<Row> = (0..600).map(|n| row(n, 1, 1000 + u64::from(n))).collect();
+        store.write(&rows).unwrap();
+        let edge = |low_edge_ms| {
+            let pruned = Vec::new();
+            let forget = Row::Forget {
+                low_edge_ms,
+                pruned,
+            };
+            store.write(&[forget]).unwrap();
+            store.evidence()
         };
-        store.write(&[forget]).unwrap();
-        store.evidence()
-    };
-    assert_eq!(edge(1000 + KEPT_MS), 600);
-    assert_eq!(edge(1001 + KEPT_MS), 599);
-    // Some at a time.
-    let left: Vec<u64> = (0..4).map(|_| edge(1600 + KEPT_MS)).collect();
-    assert_eq!(left, [343, 87, 0, 0]);
-    // Its place is free again.
-    store.write(&[row(0, 1, 2000 + KEPT_MS)]).unwrap();
-    assert_eq!(store.evidence(), 1);
+        assert_eq!(edge(1000 + KEPT_MS), 600);
+        assert_eq!(edge(1001 + KEPT_MS), 599);
+        // Some at a time.
+        let left: Vec<u64> = (0..4).map(|_| edge(1600 + KEPT_MS)).collect();
+        assert_eq!(left, [343, 87, 0, 0]);
+        // Its place is free again.
+        store.write(&[row(0, 1, 2000 + KEPT_MS)]).unwrap();
+        assert_eq!(store.evidence(), 1);
+    }
 }

@@ -223,10 +223,13 @@ proptest! {
     fn what_is_restored_is_what_was_written(steps in prop::collection::vec(step(), 1..80)) {
         let disk = disk::Disk::new();
         let mut store = Some(disk.open().unwrap().0);
+        // Forgets nothing until the end, so it is told all that the file keeps over a restart.
+        let memory = Store::in_memory();
         let mut model = Model::default();
         let (mut waiting, mut next) = (Vec::new(), 1u64);
         let commit = |store: &Option<Store>, model: &mut Model, waiting: &mut Vec<Row>| {
             store.as_ref().unwrap().write(waiting).unwrap();
+            memory.write(waiting).unwrap();
             waiting.drain(..).for_each(|row| model.apply(&row));
         };
         let addr = |port: u16| SocketAddr::from(([10, 0, 0, 1], port));
@@ -262,6 +265,10 @@ proptest! {
                 Step::Commit => {
                     commit(&store, &mut model, &mut waiting);
                     model.check_reads(store.as_ref().unwrap());
+                    model.check_reads(&memory);
+                    prop_assert_eq!(memory.messages(), model.log.len() as u64);
+                    let rows = model.log.values().map(|it| rows::encode_message(it).len() as u64);
+                    prop_assert_eq!(memory.size_bytes(), rows.sum::<u64>());
                     continue;
                 }
                 Step::Sweep => {

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use redb::TableDefinition;
+use redb::{ReadableDatabase as _, TableDefinition};
 
 use super::*;
 
@@ -52,7 +52,7 @@ mod one {
 }
 
 fn write_one(path: &Path, schema: u64, damage: impl Fn(u64, &mut Vec<u8>)) {
-    let db = Database::create(path).unwrap();
+    let db = redb::Database::create(path).unwrap();
     let write = db.begin_write().unwrap();
     {
         let mut meta = write.open_table(one::META).unwrap();
@@ -137,7 +137,7 @@ fn schema_1_is_migrated() {
             .unwrap();
         while store.sweep().unwrap() {}
         assert_eq!(store.messages(), 15);
-        let about = schema::about(store.db()).unwrap().unwrap();
+        let about = schema::about(db(&store)).unwrap().unwrap();
         assert_eq!(about.schema, SCHEMA);
     }
 }
@@ -152,8 +152,8 @@ fn schema_2_is_migrated() {
         .write(&[Row::Message(message(1, 1, 100, &["a"]))])
         .unwrap();
     drop(store);
-    let db = Database::open(&path).unwrap();
-    let write = db.begin_write().unwrap();
+    let database = redb::Database::open(&path).unwrap();
+    let write = database.begin_write().unwrap();
     assert!(write.delete_table(schema::EVIDENCE).unwrap());
     assert!(write.delete_table(schema::EVIDENCE_INDEX).unwrap());
     write
@@ -162,12 +162,12 @@ fn schema_2_is_migrated() {
         .insert("schema", one::number(2).as_slice())
         .unwrap();
     write.commit().unwrap();
-    drop(db);
+    drop(database);
     let (store, restored) = Store::open(&path, &network(), DEFAULT_CACHE).unwrap();
     assert_eq!(restored.messages.len(), 1);
     store.write(&[evidence::row(1, 5, 300)]).unwrap();
     assert_eq!(store.read_evidence().unwrap().len(), 1);
-    let about = schema::about(store.db()).unwrap().unwrap();
+    let about = schema::about(db(&store)).unwrap().unwrap();
     assert_eq!(about.schema, SCHEMA);
 }
 
@@ -190,10 +190,15 @@ fn a_migration_that_fails_leaves_the_old_store_whole() {
             "{message}"
         );
     }
-    let db = Database::open(&path).unwrap();
-    let about = schema::about(&db).unwrap().unwrap();
+    let database = redb::Database::open(&path).unwrap();
+    let about = schema::about(&database).unwrap().unwrap();
     assert_eq!(about.schema, 1);
-    let tables = db.begin_read().unwrap().list_tables().unwrap().count();
+    let tables = database
+        .begin_read()
+        .unwrap()
+        .list_tables()
+        .unwrap()
+        .count();
     assert_eq!(tables, 4);
 }
 
@@ -245,7 +250,7 @@ fn another_networks_store_is_refused_untouched() {
     let old = dir.path().join("old.redb");
     write_one(&old, 1, |_, _| {});
     Store::open(&old, &other, DEFAULT_CACHE).unwrap_err();
-    let about = schema::about(&Database::open(&old).unwrap())
+    let about = schema::about(&redb::Database::open(&old).unwrap())
         .unwrap()
         .unwrap();
     assert_eq!(about.schema, 1);
@@ -283,7 +288,7 @@ fn files_that_are_no_store_are_named() {
     }
     // A database of another program.
     fs::remove_file(&path).unwrap();
-    drop(Database::create(&path).unwrap());
+    drop(redb::Database::create(&path).unwrap());
     let (_, message) = refused(&path);
     assert!(message.contains("not a store of this program"), "{message}");
     // No file at all.
