@@ -63,6 +63,10 @@ pub(super) struct Edge {
     pub(super) key: [u8; 16],
     /// We dialled it.
     pub(super) outbound: bool,
+    /// What is announced to it goes out soon: it is one of those that the peer dialled, and every other one of them.
+    pub(super) soon: bool,
+    /// Something in `pending` is to go out soon.
+    pub(super) hurried: bool,
     /// The peer asked for everything it has said nothing else about.
     pub(super) out_default: bool,
     /// We asked the peer for everything we have said nothing else about.
@@ -106,6 +110,8 @@ impl Edge {
             slot,
             key,
             outbound,
+            soon: !outbound && slot.is_multiple_of(2),
+            hurried: false,
             out_default: false,
             in_default: false,
             idle_default: 0,

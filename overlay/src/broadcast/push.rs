@@ -257,8 +257,17 @@ impl Broadcast {
         }
         edge.pending.push(number);
         let full = edge.pending.len() >= MAX_ANNOUNCE;
-        if self.announce_at.is_none() {
-            self.announce_at = Some(cx.now.mono + config.announce_every);
+        let recent = self.recent.get(number);
+        let soon = edge.soon || recent.is_some_and(|recent| recent.large && recent.whole);
+        edge.hurried |= soon;
+        let due = &mut self.announce_at[usize::from(soon)];
+        if due.is_none() {
+            let gather = if soon {
+                config.announce_soon
+            } else {
+                config.announce_late
+            };
+            *due = Some(cx.now.mono + gather);
         }
         if full {
             self.announce(link, cx);
@@ -276,6 +285,7 @@ impl Broadcast {
         {
             return;
         }
+        edge.hurried = false;
         let (slot, key) = (edge.slot, edge.key);
         let mut ids = Vec::with_capacity(edge.pending.len());
         let mut whole = Vec::new();

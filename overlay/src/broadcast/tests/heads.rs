@@ -180,7 +180,9 @@ impl Fixture {
     }
 }
 
-const WHILE: Duration = Duration::from_millis(30);
+/// What can be fetched from us is told everybody within this.
+const SOON: Duration = Duration::from_millis(50);
+const WHILE: Duration = Duration::from_millis(200);
 
 #[test]
 fn a_head_is_passed_on_before_its_body_is_here() {
@@ -237,7 +239,7 @@ fn whoever_may_lack_the_body_is_told_once_the_one_that_brought_the_head_included
     it.pass(WHILE);
     it.bench.actions();
     it.whole(&head, Some(1));
-    it.pass(WHILE);
+    it.pass(SOON);
     assert_eq!(it.told(), (vec![], vec![1, 2, 4]));
     it.whole(&head, Some(1));
     it.pass(WHILE);

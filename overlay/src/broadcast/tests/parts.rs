@@ -20,6 +20,8 @@ use crate::wire::{
 };
 
 const MS: Duration = Duration::from_millis(1);
+/// All that is announced has gone out after this.
+const LATE: Duration = Duration::from_millis(200);
 
 struct Fixture {
     bench: Bench,
@@ -437,13 +439,39 @@ fn own_messages_go_to_all_but_those_that_pruned_them() {
     };
     it.part.on_prune(LinkId(3), &prune, &mut it.bench.cx());
     assert_eq!(it.accept(2, 0, None, false), 4);
-    it.pass(30 * MS);
+    it.pass(LATE);
     let (control, data) = it.sent();
     assert_eq!(data, [1, 2, 4, 5]);
     let news = Announce {
         ids: Bounded::truncated(vec![short_id(&key_of(3), &id(2))]),
     };
     assert_eq!(control, [(3, Message::Announce(news))]);
+}
+
+/// Everybody is told before long, and half of those that dialled us soon: so everybody is told soon by some that it dialled.
+#[test]
+fn half_of_those_that_dialled_us_are_told_soon() {
+    let mut it = Fixture::new(9, 4);
+    it.sent();
+    it.receive(1, 1, 50);
+    let told = |it: &mut Fixture| -> Vec<u64> {
+        let (control, data) = it.sent();
+        assert!(data.is_empty());
+        control.iter().map(|(link, _)| *link).collect()
+    };
+    it.pass(49 * MS);
+    assert!(told(&mut it).is_empty());
+    it.pass(MS);
+    let soon = told(&mut it);
+    let dialled_us = |link: &u64| !it.part.edges[&LinkId(*link)].outbound;
+    assert!(soon.iter().all(dialled_us), "{soon:?}");
+    assert!((2..=3).contains(&soon.len()), "{soon:?}");
+    it.pass(149 * MS);
+    assert!(told(&mut it).is_empty());
+    it.pass(MS);
+    let late = told(&mut it);
+    assert_eq!(soon.len() + late.len(), 8, "{soon:?} {late:?}");
+    assert!(late.iter().all(|link| !soon.contains(link)));
 }
 
 #[test]
@@ -455,13 +483,13 @@ fn messages_of_others_go_to_who_asked_and_are_announced_to_the_rest() {
     it.receive(1, 1, 50);
     let short = it.short(1);
     it.hear(4, &[short]);
-    it.pass(30 * MS);
+    it.pass(LATE);
     let (control, data) = it.sent();
     assert_eq!(data, [2], "not back to who brought it");
     let told: Vec<u64> = control.iter().map(|(link, _)| *link).collect();
     assert_eq!(told, [3, 5], "not to who announced it meanwhile");
     let repaired = it.accept(2, 51, None, true);
-    it.pass(30 * MS);
+    it.pass(LATE);
     let (control, data) = it.sent();
     assert_eq!(
         (repaired, data.len(), control.len()),
@@ -480,7 +508,7 @@ fn messages_of_others_go_to_who_asked_and_are_announced_to_the_rest() {
     };
     it.bench.now.unix_ms += 121_000;
     it.part.on_accepted(&old, &mut it.bench.cx());
-    it.pass(30 * MS);
+    it.pass(LATE);
     assert!(it.sent().0.is_empty(), "old news is no news");
 }
 
@@ -490,7 +518,7 @@ fn what_is_asked_for_is_served_once_and_within_the_budget() {
     for n in 0..10 {
         it.receive(1, n, 50);
     }
-    it.pass(30 * MS);
+    it.pass(LATE);
     it.sent();
     it.graft(2, None, &[0, 1, 2, 99]);
     it.graft(2, None, &[0, 1, 2]);
@@ -521,7 +549,7 @@ fn a_full_lane_owes_up_to_a_cap_then_announces() {
     }
     let counters = &it.bench.stats.broadcast;
     assert_eq!((counters.owed, counters.owed_full), (10, 5));
-    it.pass(30 * MS);
+    it.pass(LATE);
     let (control, data) = it.sent();
     assert!(data.is_empty());
     assert!(matches!(&control[..], [(2, Message::Announce(news))] if news.ids.len() == 5));
