@@ -268,8 +268,9 @@ impl Bodies {
             return;
         }
         if !self.wanted.contains_key(&id) {
-            let gone = self.early.push(link, chunk, frame, now);
-            self.unasked(gone, cx);
+            for (link, size) in self.early.push(link, chunk, frame, now) {
+                self.unasked(link, size, cx);
+            }
             return;
         }
         let Some(peer) = self.peers.get_mut(&link) else {
@@ -353,10 +354,7 @@ impl Bodies {
     }
 
     /// A chunk was not asked for, or not for long enough.
-    fn unasked(&mut self, gone: Option<(LinkId, usize)>, cx: &mut Cx<'_>) {
-        let Some((link, size)) = gone else {
-            return;
-        };
+    fn unasked(&mut self, link: LinkId, size: usize, cx: &mut Cx<'_>) {
         cx.stats.bodies.unasked += 1;
         let peer = self.peers.get_mut(&link);
         if peer.is_some_and(|peer| !peer.unasked.take(size as u64, cx.now.mono)) {
@@ -408,8 +406,8 @@ impl Bodies {
             self.attend(id, links, cx);
         }
         self.activate(links, cx);
-        while let Some(gone) = self.early.expire(now) {
-            self.unasked(Some(gone), cx);
+        while let Some((link, size)) = self.early.expire(now) {
+            self.unasked(link, size, cx);
         }
         if self.wake.is_some_and(|at| at <= now) {
             self.wake(cx);

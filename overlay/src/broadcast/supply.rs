@@ -55,6 +55,8 @@ impl Broadcast {
                 self.queue_announcement(link, number, cx);
             }
         }
+        // At once: what was under way on another link to this peer is lost if that one was given up for this.
+        self.announce(link, cx);
         if outbound && self.edges.len() > cx.config.broadcast.default_suppliers {
             self.make_room_for_outbound(cx);
         }

@@ -14,7 +14,7 @@ use super::talk::{Said, Talk, record_of};
 use super::world::{Actor, Player, Time, Who};
 use crate::action::{Action, Target};
 use crate::config::{AddressPreset, Config, Seed};
-use crate::input::{Command, Input, Lane, Now, Token};
+use crate::input::{Command, Input, Lane, LinkId, Now, Token};
 use crate::overlay::Overlay;
 use crate::restored::Restored;
 use crate::wire::{self, Gossip, ListItem, Message, MessageHeader, PeerRecord, Purpose};
@@ -31,6 +31,8 @@ struct Teller {
     records: Vec<ListItem>,
     message: Option<Gossip>,
     told: Vec<Gossip>,
+    /// Links to tell the message on, with the next frame that comes on them.
+    greeted: Vec<LinkId>,
     out: Vec<Action>,
 }
 
@@ -41,17 +43,24 @@ impl Actor for Teller {
         {
             self.told.push(*gossip);
         }
+        // Not with the greeting: on a lane of its own it might come before that, and not be read.
+        if let Input::Frame { link, .. } = &input
+            && let Some(at) = self.greeted.iter().position(|greeted| greeted == link)
+        {
+            let link = self.greeted.swap_remove(at);
+            self.out
+                .extend(self.message.clone().map(|message| Action::Send {
+                    link,
+                    lane: Lane::Forwarded,
+                    bytes: wire::encode(&Message::Gossip(Box::new(message))),
+                }));
+        }
         for (peer, addr) in std::mem::take(&mut self.dials) {
             self.talk.dial(peer, addr, Purpose::Neighbor);
         }
         match self.talk.handle(now, input) {
             Some(Said::Opened { link, .. }) => {
-                let message = self.message.clone();
-                self.out.extend(message.map(|message| Action::Send {
-                    link,
-                    lane: Lane::Forwarded,
-                    bytes: wire::encode(&Message::Gossip(Box::new(message))),
-                }));
+                self.greeted.push(link);
                 if self.talk.is_ours(link) && !self.records.is_empty() {
                     self.talk.ask(link, 8, self.records.clone(), now);
                 }
@@ -188,6 +197,7 @@ fn add_teller(run: &mut Run<'_>, records: Vec<ListItem>, message: Option<Gossip>
         records,
         message,
         told: Vec::new(),
+        greeted: Vec::new(),
         out: Vec::new(),
     };
     let index = run.world.add(who);
