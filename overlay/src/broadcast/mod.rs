@@ -319,7 +319,7 @@ impl Broadcast {
             let with_news: Vec<LinkId> = self
                 .edges
                 .iter()
-                .filter(|(_, edge)| !edge.pending.is_empty() && (edge.hurried || !soon))
+                .filter(|(_, edge)| !edge.pending.is_empty() && edge.hurried == soon)
                 .map(|(link, _)| *link)
                 .collect();
             for link in with_news {
