@@ -10,10 +10,11 @@ use crypto::{CHUNK_LEN, MessageId};
 use crate::input::{Lane, LinkId};
 use crate::wire::Chunk;
 
-/// Bytes of one link's chunks that wait: what a lane holds and a chunk that is under way, as all of it may overtake the heads.
-const PER_LINK_BYTES: usize = Lane::Bulk.capacity() + CHUNK_LEN;
+/// Bytes of one link's chunks that wait: what a lane holds at the sender, as much again under way, and what waits to be read, as all of it
+/// may overtake the heads.
+const PER_LINK_BYTES: usize = 3 * Lane::Bulk.capacity() + CHUNK_LEN;
 /// How many those may be: bodies are no shorter than some 2 KiB.
-const PER_LINK: usize = 128;
+const PER_LINK: usize = 400;
 /// Chunks and bytes that wait over all links.
 const MOST: usize = 2048;
 const MOST_BYTES: usize = 8 * 1024 * 1024;
