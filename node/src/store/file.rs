@@ -303,7 +303,7 @@ thread_local! {
 }
 
 /// Whether this thread is opening a store at this moment. The database panics on some damaged files; that panic is caught
-/// and comes back from [`Store::open`] as [`StoreError::Corrupt`], so a program's panic hook has nothing to say about it.
+/// and comes back from [`Store::open`](super::Store::open) as [`StoreError::Corrupt`], so a program's panic hook has nothing to say about it.
 #[must_use]
 pub fn is_opening() -> bool {
     OPENING.get()

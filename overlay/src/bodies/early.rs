@@ -95,17 +95,18 @@ impl Early {
 
     /// The chunks of a body that a link sent before its head.
     pub(super) fn take(&mut self, link: LinkId, id: &MessageId) -> Vec<(Chunk, Bytes)> {
-        if self.entries.is_empty() {
-            return Vec::new();
-        }
-        let of_body = |entry: &Entry| entry.link == link && entry.chunk.id == *id.as_bytes();
-        let (taken, kept): (VecDeque<_>, _) = std::mem::take(&mut self.entries)
-            .into_iter()
-            .partition(of_body);
-        self.entries = kept;
-        self.bytes -= taken.iter().map(|it| it.frame.len()).sum::<usize>();
-        let taken = taken.into_iter();
-        taken.map(|entry| (entry.chunk, entry.frame)).collect()
+        // In place: this runs for every head that is followed by its body, and most have nothing here.
+        let (mut taken, mut bytes) = (Vec::new(), 0);
+        self.entries.retain(|entry| {
+            let of_body = entry.link == link && entry.chunk.id == *id.as_bytes();
+            if of_body {
+                bytes += entry.frame.len();
+                taken.push((entry.chunk.clone(), entry.frame.clone()));
+            }
+            !of_body
+        });
+        self.bytes -= bytes;
+        taken
     }
 
     /// Drops what has waited for too long; returns the link and size of one such.

@@ -63,8 +63,6 @@ pub(super) struct Edge {
     pub(super) key: [u8; 16],
     /// We dialled it.
     pub(super) outbound: bool,
-    /// What is announced to it goes out soon: it is one of those that the peer dialled, and every other one of them.
-    pub(super) soon: bool,
     /// Something in `pending` is to go out soon.
     pub(super) hurried: bool,
     /// The peer asked for everything it has said nothing else about.
@@ -110,7 +108,6 @@ impl Edge {
             slot,
             key,
             outbound,
-            soon: !outbound && slot.is_multiple_of(2),
             hurried: false,
             out_default: false,
             in_default: false,
@@ -128,6 +125,11 @@ impl Edge {
             index: BTreeMap::new(),
             indexed: 0,
         }
+    }
+
+    /// What is announced to it goes out soon: it is one of those that the peer dialled, and every other one of them.
+    pub(super) const fn soon(&self) -> bool {
+        !self.outbound && self.slot.is_multiple_of(2)
     }
 
     /// What waits for a lane.

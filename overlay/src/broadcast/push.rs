@@ -258,7 +258,7 @@ impl Broadcast {
         edge.pending.push(number);
         let full = edge.pending.len() >= MAX_ANNOUNCE;
         let recent = self.recent.get(number);
-        let soon = edge.soon || recent.is_some_and(|recent| recent.large && recent.whole);
+        let soon = edge.soon() || recent.is_some_and(|recent| recent.large && recent.whole);
         edge.hurried |= soon;
         let due = &mut self.announce_at[usize::from(soon)];
         if due.is_none() {
