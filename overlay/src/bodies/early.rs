@@ -134,6 +134,7 @@ impl Early {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Bench;
 
     fn push(
         early: &mut Early,
@@ -160,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_lane_full_of_chunks_of_any_size_may_overtake_its_heads() {
-        let now = Instant::now();
+        let now = Bench::new(0).now.mono;
         for len in [2100, 4200, 33_000] {
             let mut early = Early::default();
             let count = u32::try_from((PER_LINK_BYTES / len).min(PER_LINK)).unwrap();
@@ -181,7 +182,7 @@ mod tests {
 
     #[test]
     fn all_links_together_are_capped_by_number_and_by_bytes() {
-        let now = Instant::now();
+        let now = Bench::new(0).now.mono;
         for len in [100, 33_000] {
             let mut early = Early::default();
             let mut gone = 0;
