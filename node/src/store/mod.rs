@@ -1,7 +1,7 @@
 //! What a node keeps: the log of messages, what it has decided, reservations, and what it knows about peers.
 //!
-//! [`Store`] is blocking; [`task`] puts it beside a driver that never waits. With a data directory it is one redb [`file`];
-//! without one it is [`memory`], which keeps only what can be asked for while the node runs.
+//! [`Store`] is blocking; [`task`] puts it beside a driver that never waits. With a data directory it is one redb file (`file.rs`);
+//! without one it is `memory.rs`, which keeps only what can be asked for while the node runs.
 
 mod apply;
 mod error;
