@@ -17,7 +17,7 @@ use crypto::PeerId;
 
 use super::outcome::Outcome;
 use super::scenario::Scenario;
-use super::world::World;
+use super::world::{Host, World};
 use crate::input::{Command, Input, Token};
 use crate::messages::Topic;
 use crate::wire::{Name, author_of};
@@ -130,10 +130,13 @@ impl Spread {
                 }
             }
         }
-        let all = up.iter().filter(|up| **up).count();
         let done: Vec<Message> = self
             .live
-            .extract_if(.., |_, message| message.count >= all)
+            .extract_if(.., |_, message| {
+                world
+                    .hosts()
+                    .all(|host| !is_due(host, message) || message.is_at(host.index()))
+            })
             .map(|(_, message)| message)
             .collect();
         for message in done {
@@ -164,9 +167,7 @@ impl Spread {
     }
 
     fn end(&mut self, message: &Message, world: &World) {
-        let there =
-            |host: &super::world::Host| host.is_honest() && host.started_at() <= message.signed;
-        let expected: Vec<bool> = world.hosts().map(there).collect();
+        let expected: Vec<bool> = world.hosts().map(|host| is_due(host, message)).collect();
         self.tally.end(message, &expected);
     }
 
@@ -235,6 +236,11 @@ impl Spread {
         }
         figures
     }
+}
+
+/// Whether a host is one of those who must get a message: honest, and up since before it was signed.
+fn is_due(host: &Host, message: &Message) -> bool {
+    host.is_honest() && host.started_at() <= message.signed
 }
 
 fn sums(tap: Option<&tap::Tap>) -> Sums {

@@ -21,8 +21,6 @@ pub(super) struct Message {
     copies: Vec<(u32, u32)>,
     /// Of each host: when the application got it, microseconds after it was signed.
     delivered: Vec<u32>,
-    /// How many honest hosts have it.
-    pub(super) count: usize,
 }
 
 impl Message {
@@ -32,7 +30,6 @@ impl Message {
             signed,
             copies: vec![(NEVER, NEVER); hosts],
             delivered: vec![NEVER; hosts],
-            count: 0,
         }
     }
 
@@ -58,8 +55,13 @@ impl Message {
             && *delivered == NEVER
         {
             *delivered = age;
-            self.count += 1;
         }
+    }
+
+    /// Whether a host's application has it.
+    pub(super) fn is_at(&self, host: u32) -> bool {
+        let delivered = self.delivered.get(host as usize);
+        delivered.is_some_and(|at| *at != NEVER)
     }
 
     /// How many links it crossed to each host on the way by which it first came; 0 = none is known.
@@ -255,7 +257,10 @@ mod tests {
     fn a_message_is_followed_from_host_to_host() {
         let message = message();
         assert_eq!(message.hops(), [0, 1, 2, 3, 0]);
-        assert_eq!(message.count, 4);
+        assert_eq!(
+            [3, 4, 5].map(|host| message.is_at(host)),
+            [true, false, false]
+        );
         let mut tally = Tally::default();
         tally.begin(0, &[0, 10_000, 20_000, 30_000, 40_000], Some(80_000));
         tally.end(&message, &[true, true, true, true, true]);

@@ -2,7 +2,7 @@
 
 use crate::sim::outcome::Outcome;
 use crate::sim::run;
-use crate::sim::scenario::{Adversary, Authors, Scenario, Start};
+use crate::sim::scenario::{Adversary, Authors, Event, Happening, Scenario, Start};
 
 /// 24 nodes, five authors, fifty messages measured.
 fn world() -> Scenario {
@@ -61,6 +61,24 @@ fn messages_reach_everybody_near_one_copy_and_near_a_flood() {
     let again = outcome(&world(), 2);
     assert_eq!(again.event_hash, found.event_hash);
     assert_eq!(again.metrics, found.metrics);
+}
+
+/// Nodes stand still while messages spread, and more of those who have them are gone when they go on.
+#[test]
+fn whoever_comes_late_is_waited_for_though_others_have_left() {
+    let event = |at_s, what| Event { at_s, what };
+    let (fraction, for_s) = (0.15, 6.0);
+    let scenario = Scenario {
+        events: vec![
+            event(12.5, Happening::Stall { fraction, for_s }),
+            event(15.5, Happening::Crash { fraction: 0.3 }),
+        ],
+        ..world()
+    };
+    let found = outcome(&scenario, 1);
+    let late = found.metrics["p99_ms"];
+    assert!(late > 2_000.0, "nobody was late: {late} ms");
+    assert_eq!(found.metrics["undelivered"], 0.0);
 }
 
 #[test]
