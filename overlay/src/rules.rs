@@ -47,12 +47,14 @@ pub enum Rule {
     LocalHealth,
     /// Who lost half of its neighbors at once makes a link back as soon as one of them answers. Without it: links across come with rotation.
     Bridge,
+    /// Half of a list is for those who entered the memory last. Without it: for any member.
+    NewcomersFirst,
 }
 
 #[cfg(feature = "sim")]
 impl Rule {
     /// All rules, in the order of the documentation.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::PrefixRank,
         Self::OwnDial,
         Self::OwnExchanges,
@@ -70,6 +72,7 @@ impl Rule {
         Self::IndirectProbes,
         Self::LocalHealth,
         Self::Bridge,
+        Self::NewcomersFirst,
     ];
 }
 

@@ -180,7 +180,7 @@ fn alive() -> Vec<Guard> {
             "mistakes",
             broken_paths(),
             "false_failed",
-            [30.0, 40.0],
+            [33.0, 35.0],
         ),
         most(
             Rule::LocalHealth,
@@ -225,6 +225,29 @@ fn fair() -> Vec<Guard> {
             "dead",
             [0.056, 0.06],
         ),
+        Guard {
+            least: true,
+            ..most(
+                Rule::NewcomersFirst,
+                "churn",
+                Scenario {
+                    nodes: 200,
+                    start: Start::Warm,
+                    list: 8,
+                    duration_s: 120.0,
+                    events: vec![event(
+                        40.0,
+                        Happening::Join {
+                            nodes: 10,
+                            over_s: 5.0,
+                        },
+                    )],
+                    ..world()
+                },
+                "known",
+                [0.85, 0.7],
+            )
+        },
         never(Rule::SlowReset, "byzantine", flood(), "resets"),
         Guard {
             least: true,
@@ -383,6 +406,7 @@ each! {
     indirect_probes: IndirectProbes,
     local_health: LocalHealth,
     bridge: Bridge,
+    newcomers_first: NewcomersFirst,
 }
 
 #[test]

@@ -10,7 +10,7 @@ use rand::RngExt as _;
 use super::Config;
 use crate::collections::TokenBucket;
 use crate::peers::Group;
-use crate::wire::PeerRecord;
+use crate::wire::{MAX_LIST, PeerRecord};
 
 /// Callers whose pace is remembered; the one who called longest ago is forgotten first.
 pub(super) const MAX_PACES: usize = 1024;
@@ -89,13 +89,15 @@ impl Callers {
         }
     }
 
-    /// How many of the records that a caller wants it gets. Full lists while less than three quarters of what was saved up are spent,
-    /// shorter ones then: so a flood of calls draws few more bytes than honest callers do, and still nobody goes away empty.
+    /// How many of the records that a caller wants it gets. Full lists while less than three quarters of what was saved up are spent;
+    /// then none longer than the rest allows, so that whoever wants most is cut first: a flood of calls draws few more bytes than
+    /// honest callers do, costs those who want less least, and still nobody goes away empty.
     pub(super) fn ration(&mut self, want: usize, config: &Config, now: Instant) -> usize {
         let per_s = LISTS.1 / config.period.as_secs_f64().max(1e-3);
         self.lists.earn(LISTS.0, per_s, now);
         let part = (self.lists.credit * 4.0 / LISTS.0).min(1.0);
-        let given = ((want as f64 * part) as usize).max(SHORTEST.min(want));
+        let longest = (MAX_LIST as f64 * part) as usize;
+        let given = want.min(longest.max(SHORTEST));
         self.lists.credit -= given as f64 / f64::from(config.list.max(1));
         self.lists.credit = self.lists.credit.max(0.0);
         given

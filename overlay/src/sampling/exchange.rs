@@ -208,7 +208,7 @@ impl Sampling {
             config.list
         };
         let want = usize::from(want).min(MAX_LIST);
-        let mut list = self.view.share(config.push, &peer, book, cx.rng, cx.now);
+        let mut list = self.view.share(config.push, 0, &peer, book, cx.rng, cx.now);
         list.extend(book.gone(MAX_GONE, cx));
         let request = ExchangeRequest {
             record: own.signed().clone(),

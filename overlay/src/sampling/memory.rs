@@ -40,6 +40,8 @@ struct Member {
     /// How many slots it holds; 0 = the place is free.
     slots: usize,
     visited: Option<Instant>,
+    /// How many had entered before it.
+    entered: u64,
 }
 
 /// A member as its turn to be visited depends on it.
@@ -64,6 +66,8 @@ pub struct Memory {
     /// As many places as there were members at most; free ones are in `free`.
     members: Vec<Member>,
     free: Vec<Place>,
+    /// How often a peer that was no member became one.
+    entered: u64,
     places: BTreeMap<PeerId, Place>,
     /// Members of each wide prefix.
     groups: BTreeMap<Prefix, usize>,
@@ -104,6 +108,7 @@ impl Memory {
             slots,
             members: Vec::new(),
             free: Vec::new(),
+            entered: 0,
             places: BTreeMap::new(),
             groups: BTreeMap::new(),
             oldest: 0,
@@ -213,6 +218,21 @@ impl Memory {
         }
     }
 
+    /// The `n` members that entered last, and their places, in no particular order.
+    pub(super) fn newest(&self, n: usize) -> Vec<(usize, PeerId)> {
+        let members = self.members.iter().enumerate();
+        let mut newest: Vec<_> = members
+            .filter(|(_, member)| member.slots > 0)
+            .map(|(place, member)| (u64::MAX - member.entered, place, member.peer))
+            .collect();
+        if n < newest.len() {
+            newest.select_nth_unstable(n);
+            newest.truncate(n);
+        }
+        let places = newest.into_iter();
+        places.map(|(_, place, peer)| (place, peer)).collect()
+    }
+
     /// The slots that a peer of these marks would win: whose holder ranks above it, or that are empty. Who holds a slot does not win it.
     fn won_by(&self, marks: &Marks) -> impl Iterator<Item = usize> {
         let [first, rest @ ..] = marks.0;
@@ -273,11 +293,13 @@ impl Memory {
         if let Some(place) = self.places.get(&peer) {
             return *place;
         }
+        self.entered += 1;
         let member = Member {
             peer,
             addr,
             slots: 0,
             visited: None,
+            entered: self.entered,
         };
         let place = match self.free.pop() {
             Some(place) => {

@@ -91,7 +91,12 @@ impl Sampling {
         let want = usize::from(request.want).min(MAX_LIST);
         let given = self.callers.ration(want, &cx.config.sampling, cx.now.mono);
         cx.stats.sampling.calls_rationed += u64::from(given < want);
-        let mut list = self.view.share(given, &peer, book, cx.rng, cx.now);
+        let newest = if cx.rules.hold(Rule::NewcomersFirst) {
+            given / 2
+        } else {
+            0
+        };
+        let mut list = self.view.share(given, newest, &peer, book, cx.rng, cx.now);
         let gone = book.gone(given / 4, cx);
         list.truncate(given - gone.len());
         list.extend(gone);

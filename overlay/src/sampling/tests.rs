@@ -802,6 +802,88 @@ fn a_list_is_never_longer_than_asked_for() {
 }
 
 #[test]
+fn half_of_a_list_is_for_those_who_entered_last() {
+    let mut node = Node::new(0, Bench::new(0));
+    let enter = |node: &mut Node, n| {
+        node.book
+            .proven(peer(n), local(n), record(n), &mut node.bench.cx());
+        node.wake();
+    };
+    (1..=100).for_each(|n| enter(&mut node, n));
+    // (Those of them who win a slot become members; that is most of the first, and not all of the last.)
+    let entered: Vec<u32> = (201..=240)
+        .filter(|n| {
+            enter(&mut node, *n);
+            node.sampling.view().memory().slots_of(&peer(*n)) > 0
+        })
+        .collect();
+    assert!(entered.len() > 10, "{entered:?}");
+    let names = |node: &mut Node, n: u32, want| {
+        let link = LinkId(u64::from(n));
+        node.open(link, peer(n), local(n), record(n), None);
+        node.message(link, request(n, want, vec![])).unwrap();
+        let mut ids = Vec::new();
+        for (_, _, message) in node.bench.sent() {
+            if let Message::ExchangeReply(reply) = message {
+                ids.extend(reply.list.iter().map(|item| item.record.value.id));
+            }
+        }
+        ids
+    };
+    let newest: BTreeSet<[u8; 32]> = entered
+        .iter()
+        .map(|n| peer(*n).to_bytes())
+        .rev()
+        .take(4)
+        .collect();
+    let mut others = BTreeSet::new();
+    for n in 300..330 {
+        let ids = names(&mut node, n, 8);
+        assert_eq!(ids.len(), 8);
+        let named: BTreeSet<_> = ids.iter().copied().collect();
+        assert_eq!(named.len(), 8, "nobody is named twice");
+        assert!(newest.is_subset(&named));
+        others.extend(named.difference(&newest).copied());
+    }
+    assert!(others.len() > 60, "the rest are any: {}", others.len());
+    // What we push ourselves makes no difference between them: it is only taken by feelers.
+    let (view, book, now) = (node.sampling.view(), &node.book, node.bench.now);
+    let mut rng = ChaCha12Rng::seed_from_u64(5);
+    let pushed = view.share(8, 0, &peer(0), book, &mut rng, now);
+    let pushed: BTreeSet<_> = pushed.iter().map(|item| item.record.value.id).collect();
+    assert!(!newest.is_subset(&pushed));
+}
+
+#[test]
+fn who_leaves_and_enters_again_is_new_again_and_who_wins_more_slots_is_not() {
+    let peers = ids(30);
+    let mut rng = ChaCha12Rng::seed_from_u64(8);
+    let mut memory = Memory::new(256, AddressPreset::Local, &mut rng);
+    let newest = |memory: &Memory, n| {
+        let newest = memory.newest(n).into_iter();
+        newest.map(|(_, peer)| peer).collect::<BTreeSet<_>>()
+    };
+    peers.iter().for_each(|peer| offer_flat(&mut memory, *peer));
+    assert_eq!(memory.len(), 30);
+    assert_eq!(newest(&memory, 3), peers[27..].iter().copied().collect());
+    offer_flat(&mut memory, peers[0]);
+    memory.remove(&peers[28]);
+    memory.refill(
+        peers
+            .iter()
+            .filter(|peer| **peer != peers[28])
+            .map(|peer| (*peer, local(0), flat(peer))),
+    );
+    assert_eq!(newest(&memory, 2), BTreeSet::from([peers[27], peers[29]]));
+    offer_flat(&mut memory, peers[28]);
+    assert_eq!(newest(&memory, 1), BTreeSet::from([peers[28]]));
+    check_flat(&memory);
+    assert_eq!(newest(&memory, 0), BTreeSet::new());
+    assert_eq!(newest(&memory, 30), peers.iter().copied().collect());
+    assert_eq!(newest(&memory, 99), peers.iter().copied().collect());
+}
+
+#[test]
 fn too_frequent_callers_get_an_empty_list_not_a_ban() {
     let mut node = Node::new(0, Bench::new(0));
     for n in 1..=100 {
@@ -857,6 +939,32 @@ fn a_flood_of_calls_draws_shorter_lists_and_never_none() {
         |(_, _, message)| matches!(message, Message::ExchangeReply(reply) if reply.list.len() == 32),
     );
     assert!(full);
+}
+
+#[test]
+fn who_wants_the_longest_lists_is_cut_first() {
+    let Bench {
+        now,
+        config,
+        mut rng,
+        ..
+    } = Bench::new(0);
+    let (now, config) = (now.mono, &config.sampling);
+    let mut callers = callers::Callers::new(now, &mut rng);
+    let mut ration = |want| callers.ration(want, config, now);
+    let cut = std::iter::repeat_with(|| ration(64)).find(|given| *given <= 48);
+    assert!(cut.is_some_and(|given| given > 32), "{cut:?}");
+    assert_eq!([32, 16, 0].map(&mut ration), [32, 16, 0]);
+    let cut = std::iter::repeat_with(|| ration(64)).find(|given| *given < 24);
+    assert!(cut.is_some_and(|given| given > 16), "{cut:?}");
+    let [most, own, few] = [64, 32, 16].map(&mut ration);
+    assert!(most < 24 && own.abs_diff(most) <= 1, "{most} {own}");
+    assert_eq!(few, 16);
+    (0..2_000).for_each(|_| assert!(ration(64) >= SHORTEST));
+    assert_eq!(
+        [64, 32, SHORTEST, 3].map(ration),
+        [SHORTEST, SHORTEST, SHORTEST, 3]
+    );
 }
 
 #[test]

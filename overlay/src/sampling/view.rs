@@ -135,11 +135,13 @@ impl View {
         self.samples.retain(|sample| sample != peer);
     }
 
-    /// At most `n` records to hand on: distinct peers from random slots, so that a list has the distribution of the memory itself;
-    /// where that gives too few, topped up with proven peers, fair over groups. Never `to` itself.
+    /// At most `n` records to hand on. First the `newest` that entered the memory last; then distinct peers from random slots, so
+    /// that the rest of a list has the distribution of the memory itself; where that gives too few, topped up with proven peers, fair over
+    /// groups. Never `to` itself.
     pub(super) fn share(
         &self,
         n: usize,
+        newest: usize,
         to: &PeerId,
         book: &Book,
         rng: &mut impl Rng,
@@ -154,13 +156,13 @@ impl View {
                 items.push(item);
             }
         };
-        for slot in shuffled(self.memory.slots(), rng) {
+        let newest = self.memory.newest(newest).into_iter();
+        let slots = shuffled(self.memory.slots(), rng);
+        for (place, peer) in newest.chain(slots.filter_map(|slot| self.memory.holding(slot))) {
             if items.len() >= n {
                 return items;
             }
-            if let Some((place, peer)) = self.memory.holding(slot)
-                && !std::mem::replace(&mut met[place], true)
-            {
+            if !std::mem::replace(&mut met[place], true) {
                 add(peer, &mut items);
             }
         }

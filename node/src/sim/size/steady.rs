@@ -228,13 +228,13 @@ impl Steady {
     }
 }
 
-/// How many records of those that it wants a caller gets, when lists are cut to this part.
+/// How many records of those that it wants a caller gets, when the longest list is cut to this part.
 fn given(want: f64, part: f64) -> f64 {
-    let want = want.min(MAX_LIST as f64);
-    (want * part).max((SHORTEST as f64).min(want))
+    let longest = MAX_LIST as f64 * part;
+    want.min(longest.max(SHORTEST as f64))
 }
 
-/// The part to which lists are cut in balance: records are given at the rate at which they are earned, `LISTS.1` lists as long as one's own
+/// The part to which the longest list is cut in balance: records are given at the rate at which they are earned, `LISTS.1` lists as long as one's own
 /// in a period, where so many honest and hostile callers a second ask for more; but never fewer than the shortest list has.
 fn rationed(honest: f64, hostile: f64, sampling: &overlay::sampling::Config) -> f64 {
     let own = f64::from(sampling.list).max(1.0);

@@ -157,7 +157,7 @@ fn churn_shortens_the_period_until_nothing_helps() {
             .find(|row| row.key == "sampling.period");
         row.expect("a period").suffices
     };
-    let (calm, brisk, wild) = (at(120), at(40), at(5));
+    let (calm, brisk, wild) = (at(120), at(20), at(5));
     assert!(calm.met && period(&calm));
     assert!(brisk.met && !period(&brisk), "{:?}", brisk.goals);
     let missed = |name| wild.goals.iter().any(|goal| goal.name == name && !goal.met);

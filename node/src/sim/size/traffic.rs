@@ -80,18 +80,32 @@ impl FastStart {
 }
 
 /// A newcomer is known at once to those whom its fast start asks and who would give it a slot. From there its record spreads as a rumour:
-/// a list names it as often as memories hold it, so its number grows logistically (Demers et al. 1987) at the rate at which lists name
-/// a node that all know.
+/// the more memories hold it, the more lists name it, so its number grows logistically (Demers et al. 1987).
 pub(super) fn known_half(steady: &Steady, config: &Config) -> f64 {
     let nodes = steady.dialable + steady.hostile;
     let start = FastStart::new(steady, config);
     let asked = distinct(nodes, start.exchanges) / nodes;
     let spread = if asked < 0.5 {
-        ((1.0 - asked) / asked).ln() / steady.named.max(1e-9)
+        ((1.0 - asked) / asked).ln() / growth(steady)
     } else {
         0.0
     };
     start.seconds + spread
+}
+
+/// How fast a rumour begins to grow, for each who knows it, a second. Half of a list are those who entered the memory last: as long as
+/// a newcomer is one of them, all lists name it, later as many as name a node that all know, in the other half. The rate at which those who heard of
+/// it so long ago, or so recently, make all who hear of it now (Euler and Lotka's equation).
+fn growth(steady: &Steady) -> f64 {
+    let half = steady.list / 2.0;
+    let later = steady.named / 2.0;
+    let first = steady.named * (steady.members / steady.list.max(1.0)).max(1.0);
+    let window = half / steady.candidates.max(1e-9);
+    let mut rate = first;
+    for _ in 0..60 {
+        rate = later + (first - later) * -(-rate * window).exp_m1();
+    }
+    rate.max(1e-9)
 }
 
 impl Traffic {
