@@ -232,7 +232,7 @@ mod tests {
         let scenario = Scenario {
             byzantine: 0.25,
             adversary: Adversary::Flood,
-            force: 100.0,
+            force: 300.0,
             ..world()
         };
         let outcome = run(&scenario, 1, 1, &mut |_| {}).unwrap();
