@@ -147,17 +147,17 @@ fn whole() -> Vec<Guard> {
     ]
 }
 
-/// 40 nodes with one path in five broken for some seconds, three times, and others each time.
+/// 40 nodes with one path in five broken for some seconds, six times, and others each time.
 fn broken_paths() -> Scenario {
     let mut events = Vec::new();
-    for turn in 0..3 {
+    for turn in 0..6 {
         let at_s = 60.0 + 60.0 * f64::from(turn);
         events.push(event(at_s, Happening::Outage { share: 0.2 }));
         events.push(event(at_s + 2.9, Happening::Heal));
     }
     Scenario {
         nodes: 40,
-        duration_s: 240.0,
+        duration_s: 420.0,
         events,
         ..world()
     }
@@ -180,7 +180,7 @@ fn alive() -> Vec<Guard> {
             "mistakes",
             broken_paths(),
             "false_failed",
-            [33.0, 35.0],
+            [60.0, 80.0],
         ),
         most(
             Rule::LocalHealth,

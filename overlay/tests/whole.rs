@@ -202,14 +202,11 @@ fn of_two_nodes_with_one_key_the_one_that_meets_the_others_record_stops_publishi
         world.run(120 * SECOND);
         (world, copy)
     };
-    // Whoever the first node has dialled takes the copy for a second connection of it, and lets it in not at all. So it depends on the world
-    // whether the copy is let in by anybody, and whether it is still there when the first node signs its next record, which it never issued.
-    let mut worlds = (1..=24).map(|seed| {
+    // When the first node signs its next record, the copy meets one that it never issued, too, if a peer that has it still talks to it: that
+    // depends on the world, so one is looked for.
+    let told = (1..=24).any(|seed| {
         let (mut world, copy) = met(seed);
-        if clones(&world, 3) == 0 {
-            return (world, copy);
-        }
-        assert_eq!(clones(&world, 3), 1, "told, and once");
+        assert_eq!(clones(&world, 3), 1, "told, and once: seed {seed}");
         world.publish(3, 1, "refused");
         world.run(SECOND);
         assert!(world.nodes[3].events.iter().any(|event| matches!(
@@ -220,14 +217,12 @@ fn of_two_nodes_with_one_key_the_one_that_meets_the_others_record_stops_publishi
             }
         )));
         world.run(35 * 60 * SECOND);
-        assert!(clones(&world, copy) <= 1);
-        (world, copy)
+        for index in [0, 1, 2, 4, 5] {
+            assert_eq!(clones(&world, index), 0, "node {index}");
+        }
+        clones(&world, copy) == 1
     });
-    let told = worlds.find(|(world, copy)| [3, *copy].map(|index| clones(world, index)) == [1, 1]);
-    let (world, _) = told.expect("in one of 24 worlds both are told");
-    for index in [0, 1, 2, 4, 5] {
-        assert_eq!(clones(&world, index), 0, "node {index}");
-    }
+    assert!(told, "in one of 24 worlds the copy is told");
 }
 
 /// Not only neighbors are asked what one has missed.

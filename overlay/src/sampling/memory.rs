@@ -40,7 +40,7 @@ struct Member {
     /// How many slots it holds; 0 = the place is free.
     slots: usize,
     visited: Option<Instant>,
-    /// How many had entered before it.
+    /// The number of its entry: higher than those of all who entered before.
     entered: u64,
 }
 
@@ -220,6 +220,9 @@ impl Memory {
 
     /// The `n` members that entered last, and their places, in no particular order.
     pub(super) fn newest(&self, n: usize) -> Vec<(usize, PeerId)> {
+        if n == 0 {
+            return Vec::new();
+        }
         let members = self.members.iter().enumerate();
         let mut newest: Vec<_> = members
             .filter(|(_, member)| member.slots > 0)

@@ -2,7 +2,8 @@
 //!
 //! [`Memory`] holds the slots. [`Sampling`] keeps it fresh: at random intervals around a period it visits the member whose proof is
 //! oldest, pushes its own record and a short list, and pulls a list. What is in that list and would win a slot is dialled, and
-//! enters when it has been proven. A caller is dialled back before it is believed; its list only makes candidates.
+//! enters when it has been proven. A caller is dialled back before it is believed; its list only makes candidates. Half of the list that it gets are
+//! those who entered the memory last, so that newcomers become known soon.
 
 mod callers;
 mod draw;
