@@ -104,14 +104,22 @@ impl rcgen::SigningKey for CertificateKey<'_> {
 /// Whose certificate this is. Checks length, form, kind of key, the key itself and the
 /// certificate's signature under it; takes 0.1 to 0.2 ms.
 pub fn peer_id_of(certificate: &CertificateDer<'_>) -> Result<PeerId, BadCertificate> {
-    let peer = key_of(certificate)?;
-    let (signed, signature) = signed_part(certificate).ok_or(BadCertificate::SelfSignature)?;
-    verify_raw(&peer, signed, signature).map_err(|_| BadCertificate::SelfSignature)?;
+    let peer = PeerId::from_bytes(&key_of(certificate)?)?;
+    check_self_signature(certificate, &peer)?;
     Ok(peer)
 }
 
-/// As [`peer_id_of`], but without the certificate's own signature: for where that was checked.
-pub(crate) fn key_of(certificate: &CertificateDer<'_>) -> Result<PeerId, BadCertificate> {
+/// Whether a certificate is signed by its own key.
+pub(crate) fn check_self_signature(
+    certificate: &CertificateDer<'_>,
+    peer: &PeerId,
+) -> Result<(), BadCertificate> {
+    let (signed, signature) = signed_part(certificate).ok_or(BadCertificate::SelfSignature)?;
+    verify_raw(peer, signed, signature).map_err(|_| BadCertificate::SelfSignature)
+}
+
+/// The key of a certificate, as it is: neither the key nor the signature is checked.
+pub(crate) fn key_of(certificate: &CertificateDer<'_>) -> Result<[u8; 32], BadCertificate> {
     let found = certificate.len();
     if found > MAX_CERTIFICATE_LEN {
         return Err(BadCertificate::TooLong { found });
@@ -119,11 +127,9 @@ pub(crate) fn key_of(certificate: &CertificateDer<'_>) -> Result<PeerId, BadCert
     let parsed =
         webpki::EndEntityCert::try_from(certificate).map_err(|_| BadCertificate::Encoding)?;
     let info = parsed.subject_public_key_info();
-    let key = info
-        .strip_prefix(&SPKI_PREFIX)
-        .and_then(|key| <&[u8; 32]>::try_from(key).ok())
-        .ok_or(BadCertificate::NotEd25519)?;
-    Ok(PeerId::from_bytes(key)?)
+    info.strip_prefix(&SPKI_PREFIX)
+        .and_then(|key| key.try_into().ok())
+        .ok_or(BadCertificate::NotEd25519)
 }
 
 /// The signed bytes and the signature of a certificate that has been found well-formed: an outer

@@ -16,4 +16,4 @@ mod verifier;
 pub use certificate::{BadCertificate, MAX_CERTIFICATE_LEN, certificate, peer_id_of};
 pub use config::{ConfigError, alpn, client_config, server_config};
 pub use refusal::{Refusal, alert_meaning, refusal};
-pub use verifier::{peer_id_of_chain, server_name};
+pub use verifier::{peer_at_other_end, server_name};

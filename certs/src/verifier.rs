@@ -7,7 +7,7 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, PeerIncompatible, SignatureScheme};
 
 use crate::Refusal;
-use crate::certificate::{key_of, peer_id_of};
+use crate::certificate::{check_self_signature, key_of, peer_id_of};
 
 /// What makes an id a DNS name; `.invalid` belongs to nobody (RFC 2606 §2).
 const NAME_SUFFIX: &str = ".vouchsafe.invalid";
@@ -27,11 +27,16 @@ fn peer_named(name: &ServerName<'_>) -> Option<PeerId> {
     name.as_ref().strip_suffix(NAME_SUFFIX)?.parse().ok()
 }
 
-/// Whose certificates these are: exactly one, and a good one.
-pub fn peer_id_of_chain(certificates: &[CertificateDer<'_>]) -> Result<PeerId, Refusal> {
+/// Who is at the other end of a connection whose handshake is complete, by the certificates that it sent. The verifier of this room has
+/// judged them during the handshake; they are not judged again.
+///
+/// # Errors
+/// They are not what the verifier lets pass: the connection is not one of [`client_config`](crate::client_config) or
+/// [`server_config`](crate::server_config).
+pub fn peer_at_other_end(certificates: &[CertificateDer<'_>]) -> Result<PeerId, Refusal> {
     match certificates {
         [] => Err(Refusal::NoCertificate),
-        [one] => Ok(peer_id_of(one)?),
+        [one] => Ok(PeerId::of_checked_bytes(&key_of(one)?)),
         more => Err(Refusal::Chain { found: more.len() }),
     }
 }
@@ -41,18 +46,16 @@ pub fn peer_id_of_chain(certificates: &[CertificateDer<'_>]) -> Result<PeerId, R
 pub(crate) struct PeerVerifier;
 
 impl PeerVerifier {
-    fn check(
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-    ) -> Result<PeerId, Refusal> {
+    /// Exactly one certificate.
+    fn check_alone(intermediates: &[CertificateDer<'_>]) -> Result<(), Refusal> {
         if !intermediates.is_empty() {
             let found = intermediates.len().saturating_add(1);
             return Err(Refusal::Chain { found });
         }
-        Ok(peer_id_of(end_entity)?)
+        Ok(())
     }
 
-    /// The handshake's signature, by the same strict rule as every other.
+    /// The handshake's signature, by the same strict rule as every other. rustls has had the certificate judged before it asks for this.
     fn check_signature(
         message: &[u8],
         certificate: &CertificateDer<'_>,
@@ -61,7 +64,7 @@ impl PeerVerifier {
         if signed.scheme != SignatureScheme::ED25519 {
             return Err(Refusal::Scheme.into());
         }
-        let peer = key_of(certificate).map_err(Refusal::from)?;
+        let peer = PeerId::of_checked_bytes(&key_of(certificate).map_err(Refusal::from)?);
         verify_raw(&peer, message, signed.signature()).map_err(|_| Refusal::Handshake)?;
         Ok(HandshakeSignatureValid::assertion())
     }
@@ -76,11 +79,15 @@ impl ServerCertVerifier for PeerVerifier {
         _ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let dialled = peer_named(server_name).ok_or(Refusal::NoPeerNamed)?;
-        let found = Self::check(end_entity, intermediates)?;
-        if found != dialled {
+        Self::check_alone(intermediates)?;
+        let key = PeerId::of_checked_bytes(&key_of(end_entity).map_err(Refusal::from)?);
+        // Whoever dialled knows a good key; one that has the same name is that one.
+        if *server_name != self::server_name(&key) {
+            let dialled = peer_named(server_name).ok_or(Refusal::NoPeerNamed)?;
+            let found = peer_id_of(end_entity).map_err(Refusal::from)?;
             return Err(Refusal::WrongPeer { dialled, found }.into());
         }
+        check_self_signature(end_entity, &key).map_err(Refusal::from)?;
         Ok(ServerCertVerified::assertion())
     }
 
@@ -122,7 +129,8 @@ impl ClientCertVerifier for PeerVerifier {
         intermediates: &[CertificateDer<'_>],
         _now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        Self::check(end_entity, intermediates)?;
+        Self::check_alone(intermediates)?;
+        peer_id_of(end_entity).map_err(Refusal::from)?;
         Ok(ClientCertVerified::assertion())
     }
 

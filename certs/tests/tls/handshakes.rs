@@ -8,7 +8,7 @@ use crate::common::{
     shake_named, shake_on_path,
 };
 use certs::{
-    BadCertificate, Refusal, alert_meaning, certificate, client_config, peer_id_of_chain, refusal,
+    BadCertificate, Refusal, alert_meaning, certificate, client_config, peer_at_other_end, refusal,
     server_config, server_name,
 };
 use crypto::{BadKey, Identity, NetworkId, SignError};
@@ -80,11 +80,11 @@ fn the_right_key_is_accepted_and_each_side_learns_the_others_id() {
     let (client, server) = (outcome.client.unwrap(), outcome.server.unwrap());
     assert!(!client.is_handshaking() && !server.is_handshaking());
     assert_eq!(
-        peer_id_of_chain(client.peer_certificates().unwrap()),
+        peer_at_other_end(client.peer_certificates().unwrap()),
         Ok(b.id())
     );
     assert_eq!(
-        peer_id_of_chain(server.peer_certificates().unwrap()),
+        peer_at_other_end(server.peer_certificates().unwrap()),
         Ok(a.id())
     );
     assert_eq!(client.alpn_protocol(), Some(&certs::alpn(&network())[..]));

@@ -193,5 +193,5 @@ fn brief(error: &ConnectionError) -> String {
 fn peer_of(connection: &Connection) -> Option<PeerId> {
     let identity = connection.peer_identity()?;
     let certificates = identity.downcast_ref::<Vec<CertificateDer<'static>>>()?;
-    certs::peer_id_of_chain(certificates).ok()
+    certs::peer_at_other_end(certificates).ok()
 }
