@@ -12,7 +12,8 @@ use overlay::config::Seed;
 use rand::Rng as _;
 use rand::SeedableRng as _;
 use rand::rngs::ChaCha12Rng;
-use vouchsafe::{AddressPreset, Handle, Identity, Node, PeerId};
+use tokio::task::JoinSet;
+use vouchsafe::{AddressPreset, Handle, Identity, Node, PeerId, Status};
 
 use super::Options;
 use super::show::Show;
@@ -139,12 +140,9 @@ impl Network {
     pub(super) async fn joined(&self, show: &Show) -> Result<Duration> {
         let enough = JOINED_NEIGHBORS.min(self.len() - 1);
         loop {
-            let mut ready = 0;
-            for handle in self.handles() {
-                let status = handle.status().await?;
-                ready +=
-                    usize::from(status.neighbors_outbound + status.neighbors_inbound >= enough);
-            }
+            let statuses = self.statuses().await?;
+            let enough_of = |s: &&Status| s.neighbors_outbound + s.neighbors_inbound >= enough;
+            let ready = statuses.iter().filter(enough_of).count();
             let elapsed = self.started.elapsed();
             show.joined(ready);
             if ready == self.len() {
@@ -168,10 +166,8 @@ impl Network {
     pub(super) async fn settled(&self, show: &Show) -> Result<Duration> {
         show.stage("waiting for the fast starts to end");
         loop {
-            let mut settled = 0;
-            for handle in self.handles() {
-                settled += usize::from(!handle.status().await?.fast_start);
-            }
+            let statuses = self.statuses().await?;
+            let settled = statuses.iter().filter(|s| !s.fast_start).count();
             let elapsed = self.started.elapsed();
             show.joined(settled);
             if settled == self.len() {
@@ -188,17 +184,27 @@ impl Network {
         }
     }
 
+    /// The status of every node. All are asked at once: a node that is busy joining takes a while to answer, and sixty of them one
+    /// after the other take longer than to join.
+    async fn statuses(&self) -> Result<Vec<Status>> {
+        let asked = self
+            .handles()
+            .map(|handle| async move { handle.status().await });
+        let asked: JoinSet<_> = asked.collect();
+        let statuses = asked.join_all().await.into_iter();
+        Ok(statuses.collect::<Result<_, _>>()?)
+    }
+
     /// Who is whose neighbor, counting only links on which both ends agree.
     async fn links(&self) -> Result<BTreeMap<PeerId, BTreeSet<PeerId>>> {
+        let asked = self
+            .handles()
+            .map(|handle| async move { (handle.id(), handle.peers().await) });
+        let asked: JoinSet<_> = asked.collect();
         let mut claimed = BTreeMap::new();
-        for handle in self.handles() {
-            let neighbors = handle
-                .peers()
-                .await?
-                .into_iter()
-                .filter(|peer| peer.neighbor)
-                .map(|peer| peer.peer);
-            claimed.insert(handle.id(), neighbors.collect::<BTreeSet<_>>());
+        for (id, peers) in asked.join_all().await {
+            let neighbors = peers?.into_iter().filter(|peer| peer.neighbor);
+            claimed.insert(id, neighbors.map(|peer| peer.peer).collect());
         }
         Ok(mutual(&claimed))
     }
@@ -217,8 +223,7 @@ impl Network {
 
     pub(super) async fn views(&self) -> Result<Views> {
         let (mut memory, mut neighbors) = (Vec::new(), Vec::new());
-        for handle in self.handles() {
-            let status = handle.status().await?;
+        for status in self.statuses().await? {
             memory.push(status.memory_peers);
             neighbors.push(status.neighbors_outbound + status.neighbors_inbound);
         }
