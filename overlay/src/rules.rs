@@ -49,12 +49,14 @@ pub enum Rule {
     Bridge,
     /// Half of a list is for those who entered the memory last. Without it: for any member.
     NewcomersFirst,
+    /// A slot that falls empty is also for who was heard of and waits undialled. Without it: only for those that are proven.
+    RankSpares,
 }
 
 #[cfg(feature = "sim")]
 impl Rule {
     /// All rules, in the order of the documentation.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::PrefixRank,
         Self::OwnDial,
         Self::OwnExchanges,
@@ -73,6 +75,7 @@ impl Rule {
         Self::LocalHealth,
         Self::Bridge,
         Self::NewcomersFirst,
+        Self::RankSpares,
     ];
 }
 

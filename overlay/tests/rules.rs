@@ -248,6 +248,22 @@ fn fair() -> Vec<Guard> {
                 [0.85, 0.7],
             )
         },
+        most(
+            Rule::RankSpares,
+            "crash",
+            Scenario {
+                nodes: 120,
+                start: Start::Warm,
+                slots: 32,
+                list: 4,
+                list_young: 4,
+                duration_s: 220.0,
+                events: vec![event(30.0, Happening::Crash { fraction: 0.5 })],
+                ..flood()
+            },
+            "in_degree_variance_ratio",
+            [1.25, 1.3],
+        ),
         never(Rule::SlowReset, "byzantine", flood(), "resets"),
         Guard {
             least: true,
@@ -291,7 +307,7 @@ fn harmless() -> Vec<Guard> {
                 ..invent()
             },
             "peers.dials_dead",
-            [90.0, 130.0],
+            [110.0, 130.0],
         ),
         never(Rule::SourceQuota, "size-estimate", invent(), "caps"),
         never(
@@ -407,6 +423,7 @@ each! {
     local_health: LocalHealth,
     bridge: Bridge,
     newcomers_first: NewcomersFirst,
+    rank_spares: RankSpares,
 }
 
 #[test]

@@ -124,7 +124,7 @@ mod tests {
             let text = check("--set", "without", &value).unwrap_err().to_string();
             let start = "--set: without: unknown variant `own-dail`, expected one of `prefix-rank`, `own-dial`";
             assert!(text.starts_with(start), "{text}");
-            assert!(text.ends_with("`newcomers-first`"), "{text}");
+            assert!(text.ends_with("`rank-spares`"), "{text}");
         }
         let text = check("--set", "without", &Value::Integer(1)).unwrap_err();
         let want = "expected the name of a rule, or a list of them";

@@ -203,6 +203,17 @@ impl Candidates {
         }
     }
 
+    /// The spares, and where they would be dialled; without those whose source has mostly named dead ones so far.
+    pub(super) fn spares(&self) -> impl Iterator<Item = (PeerId, SocketAddr)> {
+        let sources = self.sources.values();
+        sources
+            .filter(|source| !source.is_bad())
+            .flat_map(|source| &source.queue)
+            .filter_map(|peer| Some((*peer, self.heard.get(peer)?)))
+            .filter(|(_, candidate)| candidate.class == Class::Spare && !candidate.dialing)
+            .filter_map(|(peer, candidate)| Some((peer, candidate.addr()?)))
+    }
+
     /// Makes a spare one that would win a slot; false when it is none.
     pub(super) fn promote(&mut self, peer: &PeerId, config: &Config) -> bool {
         let spare = self

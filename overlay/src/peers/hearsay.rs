@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use crypto::{BadSignature, PeerId, Signed, Verified};
 
-use super::Book;
 use super::book::Heard;
+use super::{Book, Marks};
 use crate::cx::Cx;
 use crate::rules::Rule;
 use crate::wire::PeerRecord;
@@ -47,6 +47,12 @@ impl Book {
             return false;
         };
         self.candidates.promote(&peer, &self.config)
+    }
+
+    /// Who was heard of and waits as a spare, and what it would be ranked by; without those of sources that have mostly named dead ones.
+    pub fn spares(&self) -> impl Iterator<Item = (PeerId, Marks)> {
+        let spares = self.candidates.spares();
+        spares.map(|(peer, addr)| (peer, self.marks(peer.as_bytes(), addr)))
     }
 
     /// How many more untested candidates this source may name now.

@@ -369,8 +369,11 @@ impl Memory {
         !self.vacant.is_empty() || self.census.has_vacant()
     }
 
-    /// Ranks the proven peers anew for all empty slots.
-    pub(super) fn refill(&mut self, proven: impl Iterator<Item = (PeerId, SocketAddr, Marks)>) {
+    /// Ranks the proven peers anew for all empty slots; returns which those were.
+    pub(super) fn refill(
+        &mut self,
+        proven: impl Iterator<Item = (PeerId, SocketAddr, Marks)>,
+    ) -> Vec<usize> {
         let vacant: Vec<usize> = self.vacant.iter().copied().collect();
         let census = self.census.has_vacant();
         for (peer, addr, marks) in proven {
@@ -385,6 +388,32 @@ impl Memory {
                 self.census.offer(&peer, &marks);
             }
         }
+        vacant
+    }
+
+    /// For each of these slots the `n` of the given peers that would win it, were they proven, and rank least of those that would.
+    pub(super) fn winners(
+        &self,
+        slots: &[usize],
+        n: usize,
+        peers: impl Iterator<Item = (PeerId, Marks)>,
+    ) -> BTreeSet<PeerId> {
+        let mut least: Vec<Vec<(Rank, PeerId)>> = vec![Vec::new(); slots.len()];
+        for (peer, marks) in peers {
+            for (index, least) in slots.iter().zip(&mut least) {
+                let (seed, slot) = (&self.seeds[*index], &self.slots[*index]);
+                if seed.of(marks.0[0]) > self.first[*index] {
+                    continue;
+                }
+                let rank = marks.0.map(|mark| seed.of(mark));
+                if slot.holder.is_none() || rank < slot.rank {
+                    let at = least.partition_point(|(other, _)| *other < rank);
+                    least.insert(at, (rank, peer));
+                    least.truncate(n);
+                }
+            }
+        }
+        least.into_iter().flatten().map(|(_, peer)| peer).collect()
     }
 
     /// Gives the slot with the oldest seed a fresh one and empties it. Returns who held it; `None` when it was empty, and then its

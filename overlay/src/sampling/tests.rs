@@ -173,6 +173,44 @@ fn who_dies_leaves_its_slots_to_the_next_in_rank() {
 }
 
 #[test]
+fn of_those_who_would_win_an_empty_slot_the_first_in_rank_are_named() {
+    let peers = ids(60);
+    let (members, others) = peers.split_at(20);
+    let mut rng = ChaCha12Rng::seed_from_u64(9);
+    let mut memory = Memory::new(64, AddressPreset::Local, &mut rng);
+    members.iter().for_each(|peer| offer_flat(&mut memory, *peer));
+    memory.remove(&members[0]);
+    let left = members[1..].iter();
+    let vacant = memory.refill(left.map(|peer| (*peer, local(0), flat(peer))));
+    assert!(!vacant.is_empty());
+    let spares = || others.iter().map(|peer| (*peer, flat(peer)));
+    // Whoever is offered takes of these slots those that it would win.
+    let holders = |memory: &Memory| -> Vec<_> {
+        let holders = vacant.iter().map(|slot| memory.holder(*slot));
+        holders.collect()
+    };
+    let mut winners = BTreeSet::new();
+    for peer in others {
+        let mut offered = memory.clone();
+        offer_flat(&mut offered, *peer);
+        if holders(&offered) != holders(&memory) {
+            winners.insert(*peer);
+        }
+    }
+    assert!(winners.len() < others.len());
+    assert_eq!(memory.winners(&vacant, others.len(), spares()), winners);
+    // The first in rank of each slot are those that hold it in the end.
+    let mut all = memory.clone();
+    others.iter().for_each(|peer| offer_flat(&mut all, *peer));
+    let won = holders(&all).into_iter().flatten();
+    let first: BTreeSet<_> = won.filter(|peer| winners.contains(peer)).collect();
+    assert!(first.len() < winners.len());
+    assert_eq!(memory.winners(&vacant, 1, spares()), first);
+    assert_eq!(memory.winners(&[], 9, spares()), BTreeSet::new());
+    assert_eq!(memory.winners(&vacant, 0, spares()), BTreeSet::new());
+}
+
+#[test]
 fn resets_go_round_all_slots_and_give_out_who_was_there() {
     let peers = ids(30);
     let mut rng = ChaCha12Rng::seed_from_u64(5);
@@ -588,6 +626,68 @@ fn who_would_win_nothing_when_first_named_is_dialled_when_it_would() {
     assert_eq!(dials.len(), 1);
     assert_eq!(dials[0].1, peer(loser));
     assert_eq!(node.bench.stats.sampling.pulled_winners, 1);
+}
+
+/// Nor is it forgotten when the holder of a slot goes; but for those named by one who has mostly named dead ones.
+#[test]
+fn who_waits_undialled_is_dialled_when_the_slot_it_would_win_falls_empty() {
+    for (is_source_bad, expected) in [(false, true), (true, false)] {
+        let mut node = Node::new(0, Bench::new(0));
+        node.bench.config.sampling.slots = 1;
+        node.sampling = Sampling::new(&mut node.bench.cx());
+        node.sampling.young = None;
+        for n in 1..=9 {
+            node.book
+                .proven(peer(n), local(n), record(n), &mut node.bench.cx());
+        }
+        node.wake();
+        let memory = &node.sampling.view.memory;
+        let holder = memory.holder(0).unwrap();
+        let mut without = memory.clone();
+        without.remove(&holder);
+        let left = node.book.proven_peers();
+        without.refill(left.filter(|(peer, ..)| *peer != holder));
+        let marks = |n: u32| node.book.marks(peer(n).as_bytes(), local(n));
+        let fits = |n: &u32| !memory.would_win(&marks(*n)) && without.would_win(&marks(*n));
+        let second = (10..999).find(fits).unwrap();
+        let none = |n: &u32| !without.would_win(&marks(*n));
+        let loser = (10..999).find(none).unwrap();
+        let from = (1..=9).find(|n| peer(*n) != holder).unwrap();
+        let link = LinkId(1);
+        node.open(link, peer(from), local(from), record(from), None);
+        if is_source_bad {
+            for n in 1000..1004 {
+                let (record, bits) = (record(n), 1);
+                let source = Source::List {
+                    from: peer(from),
+                    wins: true,
+                };
+                node.book.heard(record, bits, source, &mut node.bench.cx());
+                let dial = Target::Addr(local(n));
+                let purpose = DialPurpose::Candidate;
+                let cx = &mut node.bench.cx();
+                let dial = node.book.try_dial(peer(n), dial, purpose, cx).unwrap();
+                let dialing = node.book.dial_ended(dial).unwrap();
+                let dead = Ok(DialError::Unreachable);
+                node.book.dial_failed(&dialing, &dead, cx);
+            }
+        }
+        node.sampling.asked.insert(link, 64);
+        let list = vec![item(second), item(loser)];
+        node.message(link, reply(from, list)).unwrap();
+        dialled(&mut node);
+        node.wake();
+        assert_eq!(dialled(&mut node), []);
+        for _ in 0..3 {
+            node.book.unanswered(&holder, &mut node.bench.cx());
+        }
+        node.wake();
+        assert_ne!(node.sampling.view.memory.holder(0), Some(holder));
+        let dials = dialled(&mut node).into_iter();
+        let dials: Vec<PeerId> = dials.map(|(_, peer)| peer).collect();
+        let wanted = if expected { vec![peer(second)] } else { vec![] };
+        assert_eq!(dials, wanted);
+    }
 }
 
 #[test]
