@@ -178,7 +178,9 @@ fn of_those_who_would_win_an_empty_slot_the_first_in_rank_are_named() {
     let (members, others) = peers.split_at(20);
     let mut rng = ChaCha12Rng::seed_from_u64(9);
     let mut memory = Memory::new(64, AddressPreset::Local, &mut rng);
-    members.iter().for_each(|peer| offer_flat(&mut memory, *peer));
+    members
+        .iter()
+        .for_each(|peer| offer_flat(&mut memory, *peer));
     memory.remove(&members[0]);
     let left = members[1..].iter();
     let vacant = memory.refill(left.map(|peer| (*peer, local(0), flat(peer))));
