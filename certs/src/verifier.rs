@@ -81,7 +81,7 @@ impl ServerCertVerifier for PeerVerifier {
     ) -> Result<ServerCertVerified, Error> {
         Self::check_alone(intermediates)?;
         let key = PeerId::of_checked_bytes(&key_of(end_entity).map_err(Refusal::from)?);
-        // Whoever dialled knows a good key; one that has the same name is that one.
+        // Not checked, and no more than a name yet. Whoever dialled knows a good key; one that has the same name is that one.
         if *server_name != self::server_name(&key) {
             let dialled = peer_named(server_name).ok_or(Refusal::NoPeerNamed)?;
             let found = peer_id_of(end_entity).map_err(Refusal::from)?;

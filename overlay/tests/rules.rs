@@ -307,7 +307,7 @@ fn harmless() -> Vec<Guard> {
                 ..invent()
             },
             "peers.dials_dead",
-            [110.0, 130.0],
+            [92.0, 130.0],
         ),
         never(Rule::SourceQuota, "size-estimate", invent(), "caps"),
         never(

@@ -153,16 +153,24 @@ mod tests {
     use super::*;
     use crate::testing::Bench;
 
+    const RTT: Duration = Duration::from_millis(20);
+
+    /// After so many messages, announced every so many milliseconds and pushed so many after that.
+    fn pushed(start: Instant, messages: u32, every: u64, lag: u64) -> Pace {
+        let mut pace = Pace::default();
+        for n in 0..messages {
+            let first = start + Duration::from_millis(every) * n;
+            pace.pushed(first, first + Duration::from_millis(lag));
+        }
+        pace
+    }
+
     /// A queue in which messages come every 10 ms, each 800 ms after it was announced.
     #[test]
     fn what_a_queue_has_left_out_is_asked_for_when_it_has_run_dry() {
-        let config = Config::default();
-        let (rtt, start) = (Duration::from_millis(20), Bench::new(0).now.mono);
+        let (config, rtt, start) = (Config::default(), RTT, Bench::new(0).now.mono);
         let ms = |ms: u64| start + Duration::from_millis(ms);
-        let mut pace = Pace::default();
-        for n in 0..100 {
-            pace.pushed(ms(10 * n), ms(10 * n + 800));
-        }
+        let pace = pushed(start, 100, 10, 800);
         let last = 10 * 99 + 800;
         // Announced in the midst of it, and not here: by its lag alone it would be waited for until now.
         let first = ms(850);
@@ -177,13 +185,9 @@ mod tests {
     /// Where a message comes now and then, silence says nothing.
     #[test]
     fn a_pause_between_messages_that_are_seldom_is_no_end() {
-        let config = Config::default();
-        let (rtt, start) = (Duration::from_millis(20), Bench::new(0).now.mono);
+        let (config, rtt, start) = (Config::default(), RTT, Bench::new(0).now.mono);
         let ms = |ms: u64| start + Duration::from_millis(ms);
-        let mut pace = Pace::default();
-        for n in 0..50 {
-            pace.pushed(ms(2000 * n), ms(2000 * n + 900));
-        }
+        let pace = pushed(start, 50, 2000, 900);
         let delay = pace.delay(rtt, &config);
         assert!(delay >= Duration::from_millis(900));
         let last = ms(2000 * 49 + 900);

@@ -248,6 +248,13 @@ impl Memory {
             .map(|(index, _)| index)
     }
 
+    /// As [`won_by`](Self::won_by), for one slot.
+    fn is_won_by(&self, index: usize, marks: &Marks) -> bool {
+        let [first, rest @ ..] = marks.0;
+        let (own, held) = (self.seeds[index].of(first), self.first[index]);
+        own < held || (own == held && self.is_tie_won_by(index, &rest))
+    }
+
     /// As [`won_by`](Self::won_by), for a slot whose rank begins with the same number; computes only as many levels as it takes to tell.
     fn is_tie_won_by(&self, index: usize, rest: &[u64; 3]) -> bool {
         let (slot, seed) = (&self.slots[index], &self.seeds[index]);
@@ -377,10 +384,8 @@ impl Memory {
         let vacant: Vec<usize> = self.vacant.iter().copied().collect();
         let census = self.census.has_vacant();
         for (peer, addr, marks) in proven {
-            let [first, rest @ ..] = marks.0;
             for index in &vacant {
-                let (own, held) = (self.seeds[*index].of(first), self.first[*index]);
-                if own < held || (own == held && self.is_tie_won_by(*index, &rest)) {
+                if self.is_won_by(*index, &marks) {
                     self.give(*index, peer, addr, &marks);
                 }
             }
@@ -401,12 +406,8 @@ impl Memory {
         let mut least: Vec<Vec<(Rank, PeerId)>> = vec![Vec::new(); slots.len()];
         for (peer, marks) in peers {
             for (index, least) in slots.iter().zip(&mut least) {
-                let (seed, slot) = (&self.seeds[*index], &self.slots[*index]);
-                if seed.of(marks.0[0]) > self.first[*index] {
-                    continue;
-                }
-                let rank = marks.0.map(|mark| seed.of(mark));
-                if slot.holder.is_none() || rank < slot.rank {
+                if self.is_won_by(*index, &marks) {
+                    let rank = marks.0.map(|mark| self.seeds[*index].of(mark));
                     let at = least.partition_point(|(other, _)| *other < rank);
                     least.insert(at, (rank, peer));
                     least.truncate(n);

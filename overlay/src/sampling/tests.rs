@@ -592,9 +592,8 @@ fn an_outbound_link_is_asked_while_young_and_winners_of_its_list_are_dialled() {
     assert!(pushed.iter().any(|(_, request)| !request.list.is_empty()));
 }
 
-/// Whoever was heard of when it would win nothing, and waits undialled, is no stranger to the lottery of the next seed.
-#[test]
-fn who_would_win_nothing_when_first_named_is_dialled_when_it_would() {
+/// A node of one slot, no more in its fast start, that has proven nodes 1 to 9.
+fn one_slot() -> Node {
     let mut node = Node::new(0, Bench::new(0));
     node.bench.config.sampling.slots = 1;
     node.sampling = Sampling::new(&mut node.bench.cx());
@@ -604,6 +603,13 @@ fn who_would_win_nothing_when_first_named_is_dialled_when_it_would() {
             .proven(peer(n), local(n), record(n), &mut node.bench.cx());
     }
     node.wake();
+    node
+}
+
+/// Whoever was heard of when it would win nothing, and waits undialled, is no stranger to the lottery of the next seed.
+#[test]
+fn who_would_win_nothing_when_first_named_is_dialled_when_it_would() {
+    let mut node = one_slot();
     let link = LinkId(1);
     node.open(link, peer(1), local(1), record(1), None);
     let wins = |node: &Node, n: u32| {
@@ -634,15 +640,7 @@ fn who_would_win_nothing_when_first_named_is_dialled_when_it_would() {
 #[test]
 fn who_waits_undialled_is_dialled_when_the_slot_it_would_win_falls_empty() {
     for (is_source_bad, expected) in [(false, true), (true, false)] {
-        let mut node = Node::new(0, Bench::new(0));
-        node.bench.config.sampling.slots = 1;
-        node.sampling = Sampling::new(&mut node.bench.cx());
-        node.sampling.young = None;
-        for n in 1..=9 {
-            node.book
-                .proven(peer(n), local(n), record(n), &mut node.bench.cx());
-        }
-        node.wake();
+        let mut node = one_slot();
         let memory = &node.sampling.view.memory;
         let holder = memory.holder(0).unwrap();
         let mut without = memory.clone();
